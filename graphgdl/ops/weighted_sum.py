@@ -1,0 +1,113 @@
+r"""The weighted sum over neighbours, its transpose, and the dot product at the ends of each edge.
+
+The three are each other's derivatives, so together they can be differentiated as often as one likes:
+
+.. math:: y_i = \sum_{(j, i) \in E} w_{ji} x_j, \qquad \bar x_j = \sum_{(j, i) \in E} w_{ji} \bar y_i, \qquad
+   \bar w_{ji} = \langle x_j, \bar y_i \rangle
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from .cpu.pool import run
+from .library import define, empty_like_host, host
+from .rows import plan
+
+
+def _weighted_sum_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_rows: int, transpose: bool) -> Tensor:
+    from .cpu import sums
+
+    known = plan(edge_index)
+    axis = 0 if transpose else 1
+    known.check(1 - axis, x.size(0))
+    known.check(axis, num_rows)
+    rows = known.rows(edge_index, axis, num_rows)
+    out = empty_like_host(x, (num_rows, *x.shape[1:]))
+    channels = math.prod(x.shape[1:])
+    if out.numel():
+        work = edge_index.size(1) * channels
+        source, result = host(x), out.numpy()
+        if weight is None:
+            flat = (-1, channels)
+            run(sums.gather_sum, rows, work, result.reshape(flat), source.reshape(flat), rows.ptr, rows.col)
+        else:
+            w = host(weight)
+            shape = (-1, 1 if w.ndim == 1 else w.shape[1], x.size(-1))
+            w = w.reshape(w.shape[0], shape[1])
+            args = (result.reshape(shape), source.reshape(shape), w, rows.ptr, rows.col, rows.edge)
+            run(sums.weighted_gather_sum, rows, work, *args)
+    return out.to(x.dtype)
+
+
+def _weighted_sum_fake(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_rows: int, transpose: bool) -> Tensor:
+    return x.new_empty((num_rows, *x.shape[1:]))
+
+
+def _weighted_sum_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, edge_index, _, transpose = inputs
+    ctx.num_rows, ctx.transpose = x.size(0), transpose
+    keep_x = x if ctx.needs_input_grad[1] else None
+    ctx.save_for_backward(keep_x, weight, edge_index)
+
+
+def _weighted_sum_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, edge_index = ctx.saved_tensors
+    grad_x = grad_weight = None
+    if ctx.needs_input_grad[0]:
+        grad_x = weighted_sum(grad, weight, edge_index, ctx.num_rows, not ctx.transpose)
+    if ctx.needs_input_grad[1]:
+        grad_weight = edge_dot(grad, x, edge_index) if ctx.transpose else edge_dot(x, grad, edge_index)
+    return grad_x, grad_weight, None, None, None
+
+
+def _edge_dot_cpu(x: Tensor, y: Tensor, edge_index: Tensor) -> Tensor:
+    from .cpu import sums
+
+    known = plan(edge_index)
+    known.check(0, x.size(0))
+    known.check(1, y.size(0))
+    rows = known.rows(edge_index, 1, y.size(0))
+    out = empty_like_host(x, (edge_index.size(1), *x.shape[1:-1]))
+    if out.numel():
+        heads, channels = (1, *x.shape[1:]) if x.dim() == 2 else x.shape[1:]
+        left, right = host(x).reshape(-1, heads, channels), host(y).reshape(-1, heads, channels)
+        result = out.numpy().reshape(-1, heads)
+        run(sums.edge_dot, rows, out.numel() * channels, result, left, right, rows.ptr, rows.col, rows.edge)
+    return out.to(x.dtype)
+
+
+def _edge_dot_fake(x: Tensor, y: Tensor, edge_index: Tensor) -> Tensor:
+    return x.new_empty((edge_index.size(1), *x.shape[1:-1]))
+
+
+def _edge_dot_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, y, edge_index = inputs
+    ctx.num_src, ctx.num_dst = x.size(0), y.size(0)
+    ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, y if ctx.needs_input_grad[0] else None, edge_index)
+
+
+def _edge_dot_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, y, edge_index = ctx.saved_tensors
+    grad_x = weighted_sum(y, grad, edge_index, ctx.num_src, True) if ctx.needs_input_grad[0] else None
+    grad_y = weighted_sum(x, grad, edge_index, ctx.num_dst, False) if ctx.needs_input_grad[1] else None
+    return grad_x, grad_y, None
+
+
+weighted_sum = define(
+    "weighted_sum(Tensor x, Tensor? weight, Tensor edge_index, SymInt num_rows, bool transpose) -> Tensor",
+    _weighted_sum_cpu,
+    _weighted_sum_fake,
+    _weighted_sum_backward,
+    _weighted_sum_setup,
+)
+edge_dot = define(
+    "edge_dot(Tensor x, Tensor y, Tensor edge_index) -> Tensor",
+    _edge_dot_cpu,
+    _edge_dot_fake,
+    _edge_dot_backward,
+    _edge_dot_setup,
+)
