@@ -1,0 +1,72 @@
+"""Layers, readouts and norms, drop-in for PyTorch Geometric's: `from graphgdl.nn import GATConv`."""
+
+from torch_geometric.nn.aggr import (
+    AttentionalAggregation,
+    DeepSetsAggregation,
+    GraphMultisetTransformer,
+    Set2Set,
+    SetTransformerAggregation,
+    SoftmaxAggregation,
+    SortAggregation,
+)
+from torch_geometric.nn.norm import (
+    BatchNorm,
+    DiffGroupNorm,
+    GraphNorm,
+    GraphSizeNorm,
+    InstanceNorm,
+    LayerNorm,
+    MeanSubtractionNorm,
+    MessageNorm,
+    PairNorm,
+)
+
+from graphgdl.nn.edge_conv import EdgeConv
+from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
+from graphgdl.nn.gat_conv import GATConv
+from graphgdl.nn.gatv2_conv import GATv2Conv
+from graphgdl.nn.gcn_conv import GCNConv
+from graphgdl.nn.gin_conv import GINConv
+from graphgdl.nn.gine_conv import GINEConv
+from graphgdl.nn.graph_conv import GraphConv
+from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.nn_conv import NNConv
+from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
+from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.transformer_conv import TransformerConv
+
+__all__ = [
+    "AttentionalAggregation",
+    "BatchNorm",
+    "DeepSetsAggregation",
+    "DiffGroupNorm",
+    "EdgeConv",
+    "GATConv",
+    "GATv2Conv",
+    "GCNConv",
+    "GINConv",
+    "GINEConv",
+    "GraphConv",
+    "GraphMultisetTransformer",
+    "GraphNorm",
+    "GraphSizeNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "Lowered",
+    "Lowering",
+    "LoweringReport",
+    "MeanSubtractionNorm",
+    "MessageNorm",
+    "NNConv",
+    "PairNorm",
+    "SAGEConv",
+    "Set2Set",
+    "SetTransformerAggregation",
+    "SoftmaxAggregation",
+    "SortAggregation",
+    "TransformerConv",
+    "explain_lowering",
+    "global_add_pool",
+    "global_max_pool",
+    "global_mean_pool",
+]

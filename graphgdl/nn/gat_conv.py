@@ -1,0 +1,91 @@
+r"""GATConv: neighbours weighted by additive attention.
+
+.. math:: x_i' = \sum_{j \in N(i) \cup \{i\}} \alpha_{ij} \Theta x_j, \qquad
+          \alpha_{ij} = \operatorname{softmax}_j \operatorname{LeakyReLU}
+          (a_s^\top \Theta x_j + a_t^\top \Theta x_i + a_e^\top \Theta_e e_{ji})
+
+Law: equivariant to node permutations; x' of a disjoint union is the union of the x'.
+Power: below 1-WL: a softmax average forgets multiplicities.
+Source: Veličković et al. (2018), Graph Attention Networks, eq. 1-6.
+Differs: edge features are added; the nonlinearity is left to the caller.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric import nn as pyg
+
+from graphgdl import ops
+from graphgdl.nn.inputs import edges_of
+from graphgdl.nn.lowering import Lowered, Lowering
+
+
+def _weighted_sum(layer: GATConv, edge_index: Tensor, num_dst: int, x: Any, alpha: Tensor) -> Tensor:
+    return ops.gather_scatter(x[0], edge_index, num_dst, alpha, layer.reduce)
+
+
+def _scores(layer: GATConv, edge_index: Tensor, num_dst: int, alpha: Any, edge_attr: Tensor | None) -> Tensor:
+    score = alpha[0].index_select(0, edge_index[0])
+    if alpha[1] is not None:
+        score = score + ops.segment_expand(alpha[1], edge_index)
+    if edge_attr is not None and layer.lin_edge is not None and edge_attr.size(0) > 0:
+        features = layer.lin_edge(edge_attr.view(edge_attr.size(0), -1)).view(-1, layer.heads, layer.out_channels)
+        score = score + (features * layer.att_edge).sum(dim=-1)
+    score = F.leaky_relu(score, layer.negative_slope)
+    return F.dropout(ops.segment_softmax(score, edge_index, num_dst), layer.dropout, layer.training)
+
+
+class GATConv(Lowered, pyg.GATConv):
+    r"""The graph attention layer of Veličković et al.; options and state dict are PyG's.
+
+    Args:
+        in_channels: size of each input sample, or (source, destination) sizes; -1 to take it from the first input.
+        out_channels: size of each head's output.
+        heads: number of heads h.
+        concat: concatenate the heads, or average them.
+        negative_slope: slope of the LeakyReLU below 0.
+        dropout: share of the attention weights dropped in training.
+        add_self_loops: whether each node attends to itself too.
+        edge_dim: size of the edge features, None where there are none.
+        fill_value: features of the added self-loops: a number, a tensor, or 'mean', 'add', 'min', 'max', 'mul'.
+        bias: whether to learn a bias.
+        residual: whether to add a linear map of the node itself.
+        **kwargs: see `torch_geometric.nn.MessagePassing`.
+
+    Shapes:
+        x (n, c) or a pair (n_src, c_src), (n_dst, c_dst) or None; edge_index (2, e), `EdgeIndex`, `SparseTensor`
+        (n_dst, n_src), torch sparse, or a structure; edge_attr (e, edge_dim) or None; size (n_src, n_dst) or None
+        -> (n_dst, h * out_channels), or (n_dst, out_channels) without `concat`; with `return_attention_weights` also
+        (edge_index, alpha (e, h)), self-loops included.
+
+    Raises:
+        TypeError, ValueError: see `graphgdl.nn.inputs.edges_of`.
+
+    Example:
+        >>> import torch
+        >>> conv = GATConv(1, 1, heads=2, add_self_loops=False)
+        >>> edge_index = torch.tensor([[0, 1], [2, 2]])
+        >>> out, (_, alpha) = conv(torch.rand(3, 1), edge_index, return_attention_weights=True)
+        >>> assert out.shape == (3, 2) and torch.allclose(alpha.sum(dim=0), torch.ones(2))
+    """
+
+    feature_dims = 3
+    lowerings = {"fused": Lowering(_weighted_sum, _scores)}
+
+    def _ends(self, x: Any = None, alpha: Any = None, **inputs: Any) -> tuple[Tensor, Tensor | None]:
+        return super()._ends(alpha if x is None else x)
+
+    def forward(
+        self,
+        x: Any,
+        edge_index: Any,
+        edge_attr: Tensor | None = None,
+        size: Any = None,
+        return_attention_weights: bool | None = None,
+    ) -> Any:
+        """Return the new node features, and the attention weights if asked for."""
+        edge_index = edges_of(edge_index, x, size, edge_attr=edge_attr)
+        return super().forward(x, edge_index, edge_attr, size, return_attention_weights)

@@ -1,0 +1,120 @@
+"""Read the graph a layer was called with, and refuse a bad one before any arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor
+
+from graphgdl.domains.structure import Structure
+from graphgdl.nn.memo import remembered
+
+_INTEGERS = (torch.int64, torch.int32)
+
+
+def edges_of(edge_index: Any, x: Any = None, size: tuple[int | None, int | None] | None = None, **features: Any) -> Any:
+    """Return the edges a layer works on: a structure becomes its `edge_index`, anything else is checked and passed on.
+
+    Args:
+        edge_index: tensor (2, e) of int64 or int32, `EdgeIndex`, `torch_sparse.SparseTensor`, a torch sparse matrix, or
+            a structure (`Grid`, `Complete`, `Chain`).
+        x: node features (n, ...), or a pair of source (n_src, ...) and destination (n_dst, ...) features or None.
+        size: (n_src, n_dst) where the caller gave it.
+        **features: tensors (e, ...) or None, by argument name.
+
+    Raises:
+        TypeError: `edge_index` is no graph, or its dtype is not int64 or int32.
+        ValueError: wrong shape, an index outside the nodes, or features of the wrong length.
+    """
+    if not isinstance(edge_index, Tensor | SparseTensor):
+        edge_index = _edges_of_structure(edge_index, x)
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return edge_index
+    num_src, num_dst = _num_nodes(x, size)
+    if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
+        rows, cols = edge_index.size(0), edge_index.size(1)
+        if (num_dst is not None and rows != num_dst) or (num_src is not None and cols != num_src):
+            raise ValueError(
+                f"`edge_index` is a sparse ({rows}, {cols}) matrix (destination, source), expected "
+                f"({num_dst}, {num_src}) for the given `x`; pass the transposed adjacency `adj_t`"
+            )
+        return edge_index
+    _check_tensor(edge_index, num_src, num_dst)
+    for name, feature in features.items():
+        if isinstance(feature, Tensor) and (feature.dim() == 0 or feature.size(0) != edge_index.size(1)):
+            raise ValueError(
+                f"`{name}` must have one row for each of the {edge_index.size(1)} edges, got shape "
+                f"{tuple(feature.shape)}; keep it in the order of `edge_index`"
+            )
+    return edge_index
+
+
+def plain(edge_index: Any) -> tuple[Tensor, Tensor | None]:
+    """Return the edges as one (2, e) tensor, the same object at every call, and their values or None."""
+    if isinstance(edge_index, SparseTensor):
+        row, col, value = edge_index.coo()
+        kept = remembered(
+            col, (id(row), row._version), lambda: (row, torch.stack([col, row]))
+        )  # row kept: its id stays
+        return kept[1], value
+    return (edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index), None
+
+
+def _edges_of_structure(structure: Any, x: Any) -> Tensor:
+    if not isinstance(structure, Structure):
+        raise TypeError(
+            f"`edge_index` must be a tensor (2, e), an EdgeIndex, a SparseTensor, or a structure such as Grid, got "
+            f"{type(structure).__name__}; for a list of pairs use `torch.tensor(pairs).t()`, for a Data `data.edge_index`"
+        )
+    for rows in _num_nodes(x, None):
+        if rows is not None and rows != structure.num_nodes:
+            raise ValueError(
+                f"`x` must have one row for each of the {structure.num_nodes} nodes of the {type(structure).__name__}, "
+                f"got {rows} rows"
+            )
+    return structure.edge_index
+
+
+def _num_nodes(x: Any, size: tuple[int | None, int | None] | None) -> tuple[int | None, int | None]:
+    pair = tuple(x) if isinstance(x, tuple | list) else (x, x)
+    rows = [t.size(-2 if t.dim() > 1 else 0) if isinstance(t, Tensor) else None for t in pair[:2]]
+    num_src, num_dst = rows if len(rows) == 2 else (None, None)
+    if size is not None:
+        for end, given, has in (("source", size[0], num_src), ("destination", size[1], num_dst)):
+            if given is not None and has is not None and given != has:
+                raise ValueError(f"`size` says {given} {end} nodes, but `x` has {has} rows; drop `size` or correct it")
+        num_src, num_dst = num_src or size[0], num_dst or size[1]
+    return num_src, num_dst if num_dst is not None else num_src
+
+
+def _check_tensor(edge_index: Tensor, num_src: int | None, num_dst: int | None) -> None:
+    if edge_index.dtype not in _INTEGERS:
+        raise TypeError(
+            f"`edge_index` must have dtype int64 or int32, got {str(edge_index.dtype).removeprefix('torch.')}; "
+            f"convert it with `edge_index.long()`"
+        )
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        hint = "; transpose it?" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
+        raise ValueError(f"`edge_index` must have shape (2, e), got {tuple(edge_index.shape)}{hint}")
+    if edge_index.size(1) == 0:
+        return
+    low, src, dst = remembered(edge_index, "range", lambda: _range(edge_index))
+    if low < 0:
+        raise ValueError(f"`edge_index` must hold indices from 0, got {low}; nodes are numbered from 0")
+    for row, top, rows in ((0, src, num_src), (1, dst, num_dst)):
+        if rows is not None and top >= rows:
+            raise ValueError(
+                f"`edge_index[{row}]` refers to node {top}, but `x` has {rows} rows; expected indices below {rows}"
+            )
+
+
+def _range(edge_index: Tensor) -> tuple[int, int, int]:
+    """Smallest index, largest source, largest destination."""
+    edges = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+    low, high = torch.aminmax(edges.detach(), dim=1)
+    (src, dst), low_src_dst = high.tolist(), low.tolist()
+    return min(low_src_dst), src, dst

@@ -1,0 +1,88 @@
+r"""TransformerConv: scaled dot-product attention over the neighbours.
+
+.. math:: x_i' = W_1 x_i + \sum_{j \in N(i)} \alpha_{ij} (W_2 x_j + W_6 e_{ji}), \qquad
+          \alpha_{ij} = \operatorname{softmax}_j \frac{(W_3 x_i)^\top (W_4 x_j + W_6 e_{ji})}{\sqrt c}
+
+Law: equivariant to node permutations; x' of a disjoint union is the union of the x'.
+Power: below 1-WL: a softmax average forgets multiplicities.
+Source: Shi et al. (2021), Masked Label Prediction: Unified Message Passing Model for Semi-Supervised Classification,
+eq. 3-5.
+Differs: the layer norm and the ReLU of the gated residual are left to the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric import nn as pyg
+
+from graphgdl import ops
+from graphgdl.nn.inputs import edges_of
+from graphgdl.nn.lowering import Lowered, Lowering
+
+
+def _fused(
+    layer: TransformerConv,
+    edge_index: Tensor,
+    num_dst: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    edge_attr: None = None,
+) -> Tensor:
+    score = ops.edge_dot(key, query, edge_index) / math.sqrt(layer.out_channels)
+    layer._alpha = ops.segment_softmax(score, edge_index, num_dst)
+    alpha = F.dropout(layer._alpha, layer.dropout, layer.training)
+    return ops.gather_scatter(value, edge_index, num_dst, alpha, layer.reduce)
+
+
+def _refuses(layer: TransformerConv, edge_attr: Tensor | None = None, **inputs: Any) -> str | None:
+    return "edge features enter both key and value" if edge_attr is not None or layer.lin_edge is not None else None
+
+
+class TransformerConv(Lowered, pyg.TransformerConv):
+    r"""The graph transformer layer of Shi et al.; options and state dict are PyG's.
+
+    Args:
+        in_channels: size of each input sample, or (source, destination) sizes; -1 to take it from the first input.
+        out_channels: size of each head's output.
+        heads: number of heads h.
+        concat: concatenate the heads, or average them.
+        beta: mix node and neighbours by a learned gate.
+        dropout: share of the attention weights dropped in training.
+        edge_dim: size of the edge features, None where there are none.
+        bias: whether to learn biases.
+        root_weight: whether the node itself enters.
+        **kwargs: see `torch_geometric.nn.MessagePassing`.
+
+    Shapes:
+        x (n, c) or a pair (n_src, c_src), (n_dst, c_dst); edge_index (2, e), `EdgeIndex`, `SparseTensor` (n_dst, n_src),
+        torch sparse, or a structure; edge_attr (e, edge_dim) or None -> (n_dst, h * out_channels), or
+        (n_dst, out_channels) without `concat`; with `return_attention_weights` also (edge_index, alpha (e, h)).
+
+    Raises:
+        TypeError, ValueError: see `graphgdl.nn.inputs.edges_of`.
+
+    Example:
+        >>> import torch
+        >>> conv = TransformerConv(1, 1, heads=2)
+        >>> edge_index = torch.tensor([[0, 1], [2, 2]])
+        >>> out, (_, alpha) = conv(torch.rand(3, 1), edge_index, return_attention_weights=True)
+        >>> assert out.shape == (3, 2) and torch.allclose(alpha.sum(dim=0), torch.ones(2))
+    """
+
+    feature_dims = 3
+    lowerings = {"fused": Lowering(_fused, refuses=_refuses)}
+
+    def _ends(self, query: Tensor, key: Tensor, **inputs: Any) -> tuple[Tensor, Tensor | None]:
+        return key, query
+
+    def forward(
+        self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, return_attention_weights: bool | None = None
+    ) -> Any:
+        """Return the new node features, and the attention weights if asked for."""
+        edge_index = edges_of(edge_index, x, edge_attr=edge_attr)
+        return super().forward(x, edge_index, edge_attr, return_attention_weights)
