@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import define, host
+from .library import define, host, kernel
 from .rows import plan
 from .segment_sum import segment_rows
 
 
 def _gather_arg_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst: int, largest: bool) -> Tensor:
-    from .cpu import extremes
-
     known = plan(edge_index)
     known.check(0, x.size(0))
     known.check(1, num_dst)
@@ -31,12 +29,27 @@ def _gather_arg_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_ds
         values, result = host(x), arg.numpy()
         edges = (rows.ptr, rows.col, rows.edge, largest)
         if weight is None:
-            run(extremes.gather_arg, rows, work, result.reshape(-1, channels), values.reshape(-1, channels), *edges)
+            run(
+                kernel("extremes", "gather_arg"),
+                rows,
+                work,
+                result.reshape(-1, channels),
+                values.reshape(-1, channels),
+                *edges,
+            )
         else:
             heads = 1 if weight.dim() == 1 else weight.size(1)
             shape = (-1, heads, x.size(-1))
             w = host(weight).reshape(weight.size(0), heads)
-            run(extremes.weighted_gather_arg, rows, work, result.reshape(shape), values.reshape(shape), w, *edges)
+            run(
+                kernel("extremes", "weighted_gather_arg"),
+                rows,
+                work,
+                result.reshape(shape),
+                values.reshape(shape),
+                w,
+                *edges,
+            )
     return arg
 
 
@@ -45,14 +58,12 @@ def _gather_arg_fake(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_d
 
 
 def _segment_arg_cpu(src: Tensor, index: Tensor, num_segments: int, largest: bool) -> Tensor:
-    from .cpu import extremes
-
     rows = segment_rows(index, num_segments)
     arg = torch.empty((num_segments, *src.shape[1:]), dtype=torch.int64)
     if arg.numel():
         channels = math.prod(src.shape[1:])
         result, values = arg.numpy().reshape(-1, channels), host(src).reshape(-1, channels)
-        run(extremes.segment_arg, rows, src.numel(), result, values, rows.ptr, rows.edge, largest)
+        run(kernel("extremes", "segment_arg"), rows, src.numel(), result, values, rows.ptr, rows.edge, largest)
     return arg
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from . import weighted_sum as _family
 from .check import check_count, check_index, check_reduce, check_values
 from .extreme import gather_extreme
-from .segment_sum import segment_count
+from .segment_sum import divide_by_count
 
 
 def gather_scatter(
@@ -55,8 +55,7 @@ def gather_scatter(
     if reduce in ("sum", "mean"):
         out = _family.weighted_sum(x, weight, edge_index, num_dst, False)
         if reduce == "mean":
-            degree = segment_count(edge_index, num_dst).clamp(min=1).to(out.dtype)
-            out = out / degree.view(-1, *[1] * (out.dim() - 1))
+            out = divide_by_count(out, edge_index, num_dst)
     else:
         out = gather_extreme(x, weight, edge_index, num_dst, reduce == "max")
     return out if shape is None else out.view(num_dst, *shape)

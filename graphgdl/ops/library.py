@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -10,23 +12,57 @@ from torch import Tensor
 
 LIBRARY = torch.library.Library("graphgdl", "DEF")
 
+# What the kernels compute in, where it is not the dtype of the tensor itself.
+_COMPUTE = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.int8: torch.int64,
+    torch.uint8: torch.int64,
+    torch.int16: torch.int64,
+    torch.int32: torch.int64,
+}
+
 
 def define(
     schema: str,
     cpu: Callable[..., Tensor],
     fake: Callable[..., Tensor],
     backward: Callable[..., Any] | None = None,
-    setup_context: Callable[..., None] | None = None,
+    setup: Callable[..., None] | None = None,
 ) -> Any:
-    """Define the op `schema` with its CPU kernel, its fake kernel and, unless it is constant, its derivative."""
+    """Define the op `schema` with its CPU kernel, its fake kernel and, unless it is constant, its derivative.
+
+    `setup(ctx, inputs, output)` saves for `backward(ctx, grad)` what it needs. The autograd rule is our own and thin:
+    on a molecule, `torch.library.register_autograd` costs more than the kernel.
+    """
     name = schema.split("(")[0]
     LIBRARY.define(schema)
     LIBRARY.impl(name, cpu, "CPU")
     LIBRARY.impl(name, _no_kernel(name), "CompositeExplicitAutograd")  # any device without a kernel of its own
     torch.library.register_fake(f"graphgdl::{name}", fake, lib=LIBRARY)
-    if backward is not None:
-        torch.library.register_autograd(f"graphgdl::{name}", backward, setup_context=setup_context, lib=LIBRARY)
-    return getattr(torch.ops.graphgdl, name).default
+    op = getattr(torch.ops.graphgdl, name).default
+    if backward is not None and setup is not None:
+        LIBRARY.impl(name, _autograd(name, op, backward, setup), "Autograd")
+    return op
+
+
+def _autograd(name: str, op: Any, backward: Callable[..., Any], setup: Callable[..., None]) -> Callable[..., Tensor]:
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        with torch._C._AutoDispatchBelowAutograd():
+            out = op(*args)
+        setup(ctx, args, out)
+        return out
+
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    function: Any = type(name, (torch.autograd.Function,), methods)
+
+    def rule(*args: Any) -> Tensor:
+        if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
+            return function.apply(*args)
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*args)
+
+    return rule
 
 
 def _no_kernel(name: str) -> Callable[..., Tensor]:
@@ -40,21 +76,24 @@ def _no_kernel(name: str) -> Callable[..., Tensor]:
     return missing
 
 
+@cache
+def kernel(module: str, name: str) -> Any:
+    """Return a CPU kernel; the first call imports numba."""
+    return getattr(import_module(f".cpu.{module}", __package__), name)
+
+
 def host(x: Tensor) -> Any:
-    """Return the values of `x` as a contiguous NumPy array; half precision is widened to float32."""
-    x = x.detach()
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
-    elif x.dtype in (torch.int8, torch.uint8, torch.int16, torch.int32):
-        x = x.long()
+    """Return the values of `x` as a contiguous NumPy array, half precision as float32 and short integers as int64."""
+    dtype = _COMPUTE.get(x.dtype)
+    x = x.detach() if dtype is None else x.detach().to(dtype)
     return x.contiguous().numpy()
 
 
-def empty_like_host(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return an empty tensor of `shape` in the dtype that `host(x)` has."""
-    dtype = x.dtype
-    if dtype in (torch.float16, torch.bfloat16):
-        dtype = torch.float32
-    elif not dtype.is_floating_point:
-        dtype = torch.int64
-    return torch.empty(shape, dtype=dtype)
+def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return an empty tensor for the result of a kernel on tensors of `dtype`."""
+    return torch.empty(shape, dtype=_COMPUTE.get(dtype, dtype))
+
+
+def finish(out: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the result in the dtype of the arguments."""
+    return out if out.dtype == dtype else out.to(dtype)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from . import softmax as _softmax
 from . import segment_sum as _family
+from . import softmax as _softmax
 from .check import check_count, check_index, check_reduce, check_values
 from .extreme import segment_extreme
 
@@ -29,6 +28,7 @@ def segment_reduce(src: Tensor, index: Tensor, num_segments: int, reduce: str = 
         NotImplementedError: tensors on a device that has no kernel.
 
     Example:
+        >>> import torch
         >>> src = torch.tensor([1.0, 2.0, 4.0])
         >>> assert segment_reduce(src, torch.tensor([1, 0, 1]), 3, "mean").tolist() == [2.0, 2.5, 0.0]
     """
@@ -36,11 +36,8 @@ def segment_reduce(src: Tensor, index: Tensor, num_segments: int, reduce: str = 
     index = _check(src, index, num_segments, floating=reduce == "mean")
     if reduce in ("max", "min"):
         return segment_extreme(src, index, num_segments, reduce == "max")
-    out = _family.segment_sum(src, index, num_segments)
-    if reduce == "mean":
-        count = _family.segment_count(index, num_segments).clamp(min=1).to(out.dtype)
-        out = out / count.view(-1, *[1] * (out.dim() - 1))
-    return out
+    total = _family.segment_sum(src, index, num_segments)
+    return _family.divide_by_count(total, index, num_segments) if reduce == "mean" else total
 
 
 def segment_softmax(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
@@ -60,6 +57,7 @@ def segment_softmax(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
         NotImplementedError: tensors on a device that has no kernel.
 
     Example:
+        >>> import torch
         >>> assert segment_softmax(torch.zeros(3), torch.tensor([1, 0, 1]), 2).tolist() == [0.5, 1.0, 0.5]
     """
     index = _check(src, index, num_segments, floating=True)
@@ -81,6 +79,7 @@ def segment_expand(y: Tensor, index: Tensor) -> Tensor:
         NotImplementedError: tensors on a device that has no kernel.
 
     Example:
+        >>> import torch
         >>> assert segment_expand(torch.tensor([5.0, 7.0]), torch.tensor([1, 0, 1])).tolist() == [7.0, 5.0, 7.0]
     """
     check_values(y, "y", None, floating=False)

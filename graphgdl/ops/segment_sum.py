@@ -1,4 +1,4 @@
-"""Sums over the edges of each segment, the expansion of a row to its edges (its transpose), and the degree."""
+"""Sums over the edges of each segment, the expansion of a row to its edges (its transpose), and the mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import define, empty_like_host, host
+from .library import allocate, define, finish, host, kernel
 from .rows import Rows, plan
 
 
@@ -21,15 +21,13 @@ def segment_rows(index: Tensor, num_segments: int) -> Rows:
 
 
 def _segment_sum_cpu(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
-    from .cpu import sums
-
     rows = segment_rows(index, num_segments)
-    out = empty_like_host(src, (num_segments, *src.shape[1:]))
+    out = allocate((num_segments, *src.shape[1:]), src.dtype)
     if out.numel():
         channels = math.prod(src.shape[1:])
         result, values = out.numpy().reshape(-1, channels), host(src).reshape(-1, channels)
-        run(sums.segment_sum, rows, src.numel(), result, values, rows.ptr, rows.edge)
-    return out.to(src.dtype)
+        run(kernel("sums", "segment_sum"), rows, src.numel(), result, values, rows.ptr, rows.edge)
+    return finish(out, src.dtype)
 
 
 def _segment_sum_fake(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
@@ -59,13 +57,13 @@ def _segment_expand_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...
     return segment_sum(grad, *ctx.saved_tensors, ctx.num_segments), None
 
 
-def _segment_count_cpu(index: Tensor, num_segments: int) -> Tensor:
+def _segment_divisor_cpu(index: Tensor, num_segments: int, dtype: torch.dtype) -> Tensor:
     ptr = torch.from_numpy(segment_rows(index, num_segments).ptr)
-    return ptr[1:] - ptr[:-1]
+    return torch.diff(ptr).clamp_(min=1).to(dtype)
 
 
-def _segment_count_fake(index: Tensor, num_segments: int) -> Tensor:
-    return index.new_empty((num_segments,), dtype=torch.int64)
+def _segment_divisor_fake(index: Tensor, num_segments: int, dtype: torch.dtype) -> Tensor:
+    return index.new_empty((num_segments,), dtype=dtype)
 
 
 segment_sum = define(
@@ -82,6 +80,14 @@ segment_expand = define(
     _segment_expand_backward,
     _keep_index,
 )
-segment_count = define(
-    "segment_count(Tensor index, SymInt num_segments) -> Tensor", _segment_count_cpu, _segment_count_fake
+segment_divisor = define(
+    "segment_divisor(Tensor index, SymInt num_segments, ScalarType dtype) -> Tensor",
+    _segment_divisor_cpu,
+    _segment_divisor_fake,
 )
+
+
+def divide_by_count(total: Tensor, index: Tensor, num_segments: int) -> Tensor:
+    """Turn the sum over each segment (n, ...) into the mean; an empty segment keeps its 0."""
+    count = segment_divisor(index, num_segments, total.dtype)
+    return total / count.view(-1, *[1] * (total.dim() - 1))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import LIBRARY, define, empty_like_host, host
+from .library import LIBRARY, allocate, define, finish, host, kernel
 from .segment_sum import segment_expand, segment_rows, segment_sum
 
 # Sums of products that one exponential is worth, for the choice between one thread and several.
@@ -21,15 +21,13 @@ _EXP_WORK = 8
 
 
 def _cpu(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
-    from .cpu import softmax
-
     rows = segment_rows(index, num_segments)
-    out = empty_like_host(src, tuple(src.shape))
+    out = allocate(tuple(src.shape), src.dtype)
     if out.numel():
         channels = math.prod(src.shape[1:])
         result, values = out.numpy().reshape(-1, channels), host(src).reshape(-1, channels)
-        run(softmax.segment_softmax, rows, _EXP_WORK * src.numel(), result, values, rows.ptr, rows.edge)
-    return out.to(src.dtype)
+        run(kernel("softmax", "segment_softmax"), rows, _EXP_WORK * src.numel(), result, values, rows.ptr, rows.edge)
+    return finish(out, src.dtype)
 
 
 def _fake(src: Tensor, index: Tensor, num_segments: int) -> Tensor:

@@ -14,33 +14,33 @@ from typing import Any
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import define, empty_like_host, host
+from .library import allocate, define, finish, host, kernel
 from .rows import plan
 
 
 def _weighted_sum_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_rows: int, transpose: bool) -> Tensor:
-    from .cpu import sums
-
     known = plan(edge_index)
     axis = 0 if transpose else 1
     known.check(1 - axis, x.size(0))
     known.check(axis, num_rows)
     rows = known.rows(edge_index, axis, num_rows)
-    out = empty_like_host(x, (num_rows, *x.shape[1:]))
+    out = allocate((num_rows, *x.shape[1:]), x.dtype)
     channels = math.prod(x.shape[1:])
     if out.numel():
         work = edge_index.size(1) * channels
         source, result = host(x), out.numpy()
         if weight is None:
             flat = (-1, channels)
-            run(sums.gather_sum, rows, work, result.reshape(flat), source.reshape(flat), rows.ptr, rows.col)
+            run(
+                kernel("sums", "gather_sum"), rows, work, result.reshape(flat), source.reshape(flat), rows.ptr, rows.col
+            )
         else:
             w = host(weight)
             shape = (-1, 1 if w.ndim == 1 else w.shape[1], x.size(-1))
             w = w.reshape(w.shape[0], shape[1])
             args = (result.reshape(shape), source.reshape(shape), w, rows.ptr, rows.col, rows.edge)
-            run(sums.weighted_gather_sum, rows, work, *args)
-    return out.to(x.dtype)
+            run(kernel("sums", "weighted_gather_sum"), rows, work, *args)
+    return finish(out, x.dtype)
 
 
 def _weighted_sum_fake(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_rows: int, transpose: bool) -> Tensor:
@@ -65,19 +65,19 @@ def _weighted_sum_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _edge_dot_cpu(x: Tensor, y: Tensor, edge_index: Tensor) -> Tensor:
-    from .cpu import sums
-
     known = plan(edge_index)
     known.check(0, x.size(0))
     known.check(1, y.size(0))
     rows = known.rows(edge_index, 1, y.size(0))
-    out = empty_like_host(x, (edge_index.size(1), *x.shape[1:-1]))
+    out = allocate((edge_index.size(1), *x.shape[1:-1]), x.dtype)
     if out.numel():
         heads, channels = (1, *x.shape[1:]) if x.dim() == 2 else x.shape[1:]
         left, right = host(x).reshape(-1, heads, channels), host(y).reshape(-1, heads, channels)
         result = out.numpy().reshape(-1, heads)
-        run(sums.edge_dot, rows, out.numel() * channels, result, left, right, rows.ptr, rows.col, rows.edge)
-    return out.to(x.dtype)
+        run(
+            kernel("sums", "edge_dot"), rows, out.numel() * channels, result, left, right, rows.ptr, rows.col, rows.edge
+        )
+    return finish(out, x.dtype)
 
 
 def _edge_dot_fake(x: Tensor, y: Tensor, edge_index: Tensor) -> Tensor:
