@@ -1,4 +1,4 @@
-# Two commands do everything on a machine with CPython (3.10 to 3.13), make and git:
+# Two commands do everything on a machine with CPython 3.11 or newer, make and git:
 #   make bench   environment, core install (no compiler), then the expressivity benchmark
 #   make test    what the tests need (torch_scatter and torch_sparse compile once), then the tests
 VENV ?= .venv
