@@ -121,6 +121,20 @@ class Graph:
         """(n,) int64."""
         return np.bincount(self.edges.ravel(), minlength=self.n).astype(np.int64, copy=False)
 
+    def is_connected(self) -> bool:
+        """Whether every vertex is reached from every other; true for one vertex and none."""
+        root = list(range(self.n))
+        parts = self.n
+        for u, v in self.edges.tolist():
+            while root[u] != u:
+                root[u] = u = root[root[u]]
+            while root[v] != v:
+                root[v] = v = root[root[v]]
+            if u != v:
+                root[u] = v
+                parts -= 1
+        return parts <= 1
+
     def permute(self, perm: Any) -> Graph:
         """The relabelled graph in which vertex v has become perm[v]."""
         perm = np.asarray(perm)
