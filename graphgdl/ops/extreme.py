@@ -14,7 +14,8 @@ from torch import Tensor
 from .cpu.pool import run
 from .library import define, host, kernel
 from .rows import plan
-from .segment_sum import segment_rows
+from .segment_sum import segment_rows, segment_sum
+from .weighted_sum import weighted_sum
 
 
 def _gather_arg_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst: int, largest: bool) -> Tensor:
@@ -85,10 +86,10 @@ segment_arg = define(
 
 def gather_extreme(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst: int, largest: bool) -> Tensor:
     """Return the greatest (or least) weighted neighbour of each row, channel by channel."""
+    if edge_index.size(1) == 0:
+        return weighted_sum(x, weight, edge_index, num_dst, False)
     detached = None if weight is None else weight.detach()
     arg = gather_arg(x.detach(), detached, edge_index, num_dst, largest)
-    if edge_index.size(1) == 0:
-        return x.new_zeros(arg.shape)
     edge = arg.clamp(min=0)
     value = x.gather(0, edge_index[0].long()[edge])
     if weight is not None:
@@ -101,7 +102,7 @@ def gather_extreme(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst
 
 def segment_extreme(src: Tensor, index: Tensor, num_segments: int, largest: bool) -> Tensor:
     """Return the greatest (or least) entry of each segment, channel by channel."""
-    arg = segment_arg(src.detach(), index, num_segments, largest)
     if src.size(0) == 0:
-        return src.new_zeros(arg.shape)
+        return segment_sum(src, index, num_segments)
+    arg = segment_arg(src.detach(), index, num_segments, largest)
     return src.gather(0, arg.clamp(min=0)).masked_fill(arg < 0, 0)

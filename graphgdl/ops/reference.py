@@ -25,7 +25,7 @@ def gather_scatter(
 def edge_dot(x: Tensor, y: Tensor, edge_index: Tensor) -> Tensor:
     """Dot the two ends of each edge, one edge after another."""
     products = [(x[j] * y[i]).sum(-1) for j, i in edge_index.t().tolist()]
-    return torch.stack(products) if products else x.new_zeros((0, *x.shape[1:-1]))
+    return torch.stack(products) if products else (x[:0] * y[:0]).sum(-1)
 
 
 def segment_reduce(src: Tensor, index: Tensor, num_segments: int, reduce: str = "sum") -> Tensor:
@@ -49,7 +49,7 @@ def segment_softmax(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
 def segment_expand(y: Tensor, index: Tensor) -> Tensor:
     """Give each entry the value of its segment, one entry after another."""
     segments = _segments(index)
-    return torch.stack([y[i] for i in segments]) if segments else y.new_zeros((0, *y.shape[1:]))
+    return torch.stack([y[i] for i in segments]) if segments else y[:0]
 
 
 def _segments(index: Tensor) -> list[int]:
@@ -70,4 +70,4 @@ def _reduce(entries: list[Tensor], segments: list[int], count: int, zero: Tensor
                 better = (entry > total if reduce == "max" else entry < total) | entry.isnan()
                 total = torch.where(better & ~total.isnan(), entry, total)
         out.append(total / len(members) if reduce == "mean" and members else total)
-    return torch.stack(out) if out else zero.new_zeros((0, *zero.shape))
+    return torch.stack(out) if out else zero.unsqueeze(0)[:0]
