@@ -26,7 +26,7 @@ def _fused(layer: EdgeConv, edge_index: Tensor, num_dst: int, x: Any) -> Tensor:
     return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
 
 
-class EdgeConv(Lowered, pyg.EdgeConv):
+class EdgeConv(Lowered, pyg.EdgeConv, lowerings={"fused": Lowering(_fused)}):
     """The edge convolution of Wang et al.; options and state dict are PyG's.
 
     Args:
@@ -48,8 +48,6 @@ class EdgeConv(Lowered, pyg.EdgeConv):
         >>> out = conv(torch.tensor([[1.0], [3.0], [5.0]]), edge_index)
         >>> assert out.tolist() == [[0.0, 0.0], [0.0, 0.0], [5.0, -2.0]]
     """
-
-    lowerings = {"fused": Lowering(_fused)}
 
     def forward(self, x: Any, edge_index: Any) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""

@@ -38,7 +38,7 @@ def _scores(layer: GATConv, edge_index: Tensor, num_dst: int, alpha: Any, edge_a
     return F.dropout(ops.segment_softmax(score, edge_index, num_dst), layer.dropout, layer.training)
 
 
-class GATConv(Lowered, pyg.GATConv):
+class GATConv(Lowered, pyg.GATConv, lowerings={"fused": Lowering(_weighted_sum, _scores)}):
     r"""The graph attention layer of Veličković et al.; options and state dict are PyG's.
 
     Args:
@@ -73,10 +73,9 @@ class GATConv(Lowered, pyg.GATConv):
     """
 
     feature_dims = 3
-    lowerings = {"fused": Lowering(_weighted_sum, _scores)}
 
-    def _ends(self, x: Any = None, alpha: Any = None, **inputs: Any) -> tuple[Tensor, Tensor | None]:
-        return super()._ends(alpha if x is None else x)
+    def _ends(self, **inputs: Any) -> tuple[Tensor, Tensor | None]:
+        return inputs["x"] if "x" in inputs else inputs["alpha"]
 
     def forward(
         self,

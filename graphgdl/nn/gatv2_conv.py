@@ -39,7 +39,7 @@ def _refuses(layer: GATv2Conv, edge_attr: Tensor | None = None, **inputs: Any) -
     return "`edge_attr` without `edge_dim`" if edge_attr is not None and layer.lin_edge is None else None
 
 
-class GATv2Conv(Lowered, pyg.GATv2Conv):
+class GATv2Conv(Lowered, pyg.GATv2Conv, lowerings={"fused": Lowering(_weighted_sum, _scores, _refuses)}):
     r"""The dynamic graph attention layer of Brody et al.; options and state dict are PyG's.
 
     Args:
@@ -58,8 +58,8 @@ class GATv2Conv(Lowered, pyg.GATv2Conv):
         **kwargs: see `torch_geometric.nn.MessagePassing`.
 
     Shapes:
-        x (n, c) or a pair (n_src, c_src), (n_dst, c_dst); edge_index (2, e), `EdgeIndex`, `SparseTensor` (n_dst, n_src),
-        torch sparse, or a structure; edge_attr (e, edge_dim) or None -> (n_dst, h * out_channels), or
+        x (n, c) or a pair (n_src, c_src), (n_dst, c_dst); edge_index (2, e), `EdgeIndex`, `SparseTensor`
+        (n_dst, n_src), torch sparse, or a structure; edge_attr (e, edge_dim) or None -> (n_dst, h * out_channels), or
         (n_dst, out_channels) without `concat`; with `return_attention_weights` also (edge_index, alpha (e, h)),
         self-loops included.
 
@@ -75,7 +75,6 @@ class GATv2Conv(Lowered, pyg.GATv2Conv):
     """
 
     feature_dims = 3
-    lowerings = {"fused": Lowering(_weighted_sum, _scores, _refuses)}
 
     def forward(
         self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, return_attention_weights: bool | None = None

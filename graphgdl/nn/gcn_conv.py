@@ -8,7 +8,7 @@ with :math:`\hat A = A + I` and :math:`\hat d_i = 1 + \sum_j w_{ji}`.
 Law: equivariant to node permutations; x' of a disjoint union is the union of the x'.
 Power: at most 1-WL.
 Source: Kipf and Welling (2017), Semi-Supervised Classification with Graph Convolutional Networks, eq. 2.
-Differs: nothing.
+Differs: nothing. PyG 2.8 ignores `improved` for a tensor `edge_index` without `edge_weight`; here it always holds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from torch_geometric import EdgeIndex
 from torch_geometric import nn as pyg
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor
 
 from graphgdl import ops
-from graphgdl.nn.inputs import edges_of
+from graphgdl.nn.inputs import edges_of, plain
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.memo import remembered
 
@@ -31,7 +32,7 @@ def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Tensor, edge_wei
     return ops.gather_scatter(x, edge_index, num_dst, weight, layer.reduce)
 
 
-class GCNConv(Lowered, pyg.GCNConv):
+class GCNConv(Lowered, pyg.GCNConv, lowerings={"fused": Lowering(_fused)}):
     r"""The graph convolution of Kipf and Welling; options and state dict are PyG's.
 
     Without `edge_weight` the normalised edges are remembered on the `edge_index` tensor, so that only the first call
@@ -63,13 +64,22 @@ class GCNConv(Lowered, pyg.GCNConv):
         >>> assert torch.allclose(out, torch.tensor([[2.0], [2.0]]))
     """
 
-    lowerings = {"fused": Lowering(_fused)}
-
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """Return the new node features (n, out_channels)."""
         edge_index = edges_of(edge_index, x, edge_weight=edge_weight)
-        memoised = self.normalize and not self.cached and edge_weight is None and type(edge_index) is Tensor
-        if not memoised or edge_index.is_sparse or not isinstance(x, Tensor):
+        sparse = isinstance(edge_index, SparseTensor)
+        if sparse and edge_weight is None and not self.cached and self._customised() is None:
+            edge_index, edge_weight = plain(edge_index)
+            if self.add_self_loops:
+                edge_index, edge_weight = _without_loops(edge_index, edge_weight)
+        elif sparse or is_torch_sparse_tensor(edge_index):
+            return super().forward(x, edge_index, edge_weight)
+        if not self.normalize or isinstance(x, tuple | list):
+            return super().forward(x, edge_index, edge_weight)
+        edge_index, _ = plain(edge_index)
+        if self.improved and edge_weight is None:
+            edge_weight = x.new_ones(edge_index.size(1))
+        if self.cached or edge_weight is not None:
             return super().forward(x, edge_index, edge_weight)
         options = (x.size(self.node_dim), self.improved, self.add_self_loops, self.flow, x.dtype)
 
@@ -80,3 +90,16 @@ class GCNConv(Lowered, pyg.GCNConv):
         edges, weight = remembered(edge_index, ("gcn_norm", *options), normalise)
         out = self.propagate(edge_index if edges is None else edges, x=self.lin(x), edge_weight=weight)
         return out if self.bias is None else out + self.bias
+
+
+def _without_loops(edge_index: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Drop the diagonal of a sparse adjacency, which PyG overwrites with ones; both results stay the same objects."""
+
+    def split() -> tuple[Tensor, Tensor] | None:
+        keep = edge_index[0] != edge_index[1]
+        return None if bool(keep.all()) else (edge_index[:, keep], keep)
+
+    kept = remembered(edge_index, "loop-free", split)
+    if kept is None:
+        return edge_index, weight
+    return kept[0], None if weight is None else weight[kept[1]]

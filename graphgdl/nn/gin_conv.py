@@ -24,7 +24,7 @@ def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Any) -> Tensor:
     return ops.gather_scatter(x[0], edge_index, num_dst, reduce=layer.reduce)
 
 
-class GINConv(Lowered, pyg.GINConv):
+class GINConv(Lowered, pyg.GINConv, lowerings={"fused": Lowering(_fused)}):
     r"""The graph isomorphism layer of Xu et al.; options and state dict are PyG's.
 
     Args:
@@ -47,8 +47,6 @@ class GINConv(Lowered, pyg.GINConv):
         >>> out = conv(torch.tensor([[1.0], [3.0], [5.0]]), edge_index)
         >>> assert out.flatten().tolist() == [2.0, 6.0, 14.0]
     """
-
-    lowerings = {"fused": Lowering(_fused)}
 
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""

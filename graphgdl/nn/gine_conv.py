@@ -25,7 +25,7 @@ def _fused(layer: GINEConv, edge_index: Tensor, num_dst: int, x: Any, edge_attr:
     return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
 
 
-class GINEConv(Lowered, pyg.GINEConv):
+class GINEConv(Lowered, pyg.GINEConv, lowerings={"fused": Lowering(_fused)}):
     r"""The edge-aware graph isomorphism layer of Hu et al.; options and state dict are PyG's.
 
     Args:
@@ -41,7 +41,8 @@ class GINEConv(Lowered, pyg.GINEConv):
         size (n_src, n_dst) or None -> (n_dst, out_channels).
 
     Raises:
-        TypeError, ValueError: see `graphgdl.nn.inputs.edges_of`; edge features of another size than x without `edge_dim`.
+        TypeError, ValueError: see `graphgdl.nn.inputs.edges_of`; without `edge_dim`, edge features of another
+        size than x.
 
     Example:
         >>> import torch
@@ -50,8 +51,6 @@ class GINEConv(Lowered, pyg.GINEConv):
         >>> out = conv(torch.tensor([[1.0], [3.0], [5.0]]), edge_index, torch.tensor([[10.0], [-4.0]]))
         >>> assert out.flatten().tolist() == [1.0, 3.0, 16.0]
     """
-
-    lowerings = {"fused": Lowering(_fused)}
 
     def forward(self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""

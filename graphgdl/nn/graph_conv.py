@@ -25,7 +25,7 @@ def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Any, edge_weight
     return ops.gather_scatter(x[0], edge_index, num_dst, weight, layer.reduce)
 
 
-class GraphConv(Lowered, pyg.GraphConv):
+class GraphConv(Lowered, pyg.GraphConv, lowerings={"fused": Lowering(_fused)}):
     """The 1-GNN layer of Morris et al.; options and state dict are PyG's.
 
     Args:
@@ -51,8 +51,6 @@ class GraphConv(Lowered, pyg.GraphConv):
         >>> out = conv(torch.tensor([[1.0], [3.0], [5.0]]), edge_index, torch.tensor([1.0, 10.0]))
         >>> assert out.flatten().tolist() == [1.0, 3.0, 36.0]
     """
-
-    lowerings = {"fused": Lowering(_fused)}
 
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""

@@ -68,7 +68,7 @@ def _edges_of_structure(structure: Any, x: Any) -> Tensor:
     if not isinstance(structure, Structure):
         raise TypeError(
             f"`edge_index` must be a tensor (2, e), an EdgeIndex, a SparseTensor, or a structure such as Grid, got "
-            f"{type(structure).__name__}; for a list of pairs use `torch.tensor(pairs).t()`, for a Data `data.edge_index`"
+            f"{type(structure).__name__}; use `torch.tensor(pairs).t()` for a list, `data.edge_index` for a Data"
         )
     for rows in _num_nodes(x, None):
         if rows is not None and rows != structure.num_nodes:

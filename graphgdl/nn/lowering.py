@@ -26,6 +26,7 @@ REDUCES: dict[type[Aggregation], str] = {
     MinAggregation: "min",
 }
 _SPECIFICATION = ("message", "aggregate", "message_and_aggregate", "update", "edge_update")
+_BACKENDS = ops.available_backends()
 _HOOKS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
 
 
@@ -53,7 +54,9 @@ class Ran(NamedTuple):
 class Lowered(MessagePassing):
     """Mixin before a PyG layer: takes its `propagate` and `edge_updater`, and picks the lowering at each call.
 
-    `layer.lowering` is `'auto'` (the first that applies) or a name, which raises with the reason where it does not apply.
+    `layer.lowering` is `'auto'` (the first that applies) or a name, which raises with the reason where it does not
+    apply. A class states its lowerings as `class XConv(Lowered, pyg.XConv, lowerings={...})`, fastest first; they stand
+    for the methods that the class has then, so a subclass that overrides one of these runs on the message path.
     """
 
     lowerings: ClassVar[dict[str, Lowering]] = {}
@@ -64,9 +67,10 @@ class Lowered(MessagePassing):
     _lowering: str = "auto"
     _record: list[Ran] | None = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, lowerings: dict[str, Lowering] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "lowerings" in cls.__dict__:  # these are the methods that the lowerings stand for
+        if lowerings is not None:
+            cls.lowerings = lowerings
             cls._specification = {name: getattr(cls, name) for name in _SPECIFICATION}
 
     @property
@@ -83,22 +87,22 @@ class Lowered(MessagePassing):
 
     def propagate(self, edge_index: Any, size: Any = None, **kwargs: Any) -> Tensor:
         """Run the chosen lowering; see `MessagePassing.propagate`."""
-        name, refused = self._choose(edge_index, kwargs)
+        edges, inputs = self._unpack(edge_index, kwargs)
+        name, refused = self._choose(edge_index, kwargs, inputs)
         self._note("propagate", name, refused)
         if name == "message":
             return MessagePassing.propagate(self, _wide(edge_index), size=size, **kwargs)
-        edges, kwargs = self._unpack(edge_index, kwargs)
-        return self.lowerings[name].run(self, edges, self._num_dst(edge_index, size, kwargs), **kwargs)
+        return self.lowerings[name].run(self, edges, self._num_dst(edge_index, size, inputs), **inputs)
 
     def edge_updater(self, edge_index: Any, size: Any = None, **kwargs: Any) -> Tensor:
         """Run the chosen lowering of the scores; see `MessagePassing.edge_updater`."""
-        name, refused = self._choose(edge_index, kwargs)
+        edges, inputs = self._unpack(edge_index, kwargs)
+        name, refused = self._choose(edge_index, kwargs, inputs)
         scores = self.lowerings[name].scores if name != "message" else None
         self._note("edge_updater", "message" if scores is None else name, refused)
         if scores is None:
             return MessagePassing.edge_updater(self, _wide(edge_index), size=size, **kwargs)
-        edges, kwargs = self._unpack(edge_index, kwargs)
-        return scores(self, edges, self._num_dst(edge_index, size, kwargs), **kwargs)
+        return scores(self, edges, self._num_dst(edge_index, size, inputs), **inputs)
 
     # What PyG generates and swaps in is its message path; ours stays in charge, also when explain mode ends.
     _orig_propagate = _jinja_propagate = propagate
@@ -112,10 +116,10 @@ class Lowered(MessagePassing):
         """The aggregation as the ops name it: 'sum', 'mean', 'max' or 'min'."""
         return REDUCES[type(self.aggr_module)]
 
-    def _choose(self, edge_index: Any, inputs: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    def _choose(self, edge_index: Any, given: dict[str, Any], inputs: dict[str, Any]) -> tuple[str, dict[str, str]]:
         refused: dict[str, str] = {}
         if self._lowering != "message":
-            common = self._refuses(edge_index, inputs)
+            common = self._customised() or self._refuses(edge_index, given) or self._refuses_features(inputs)
             for name, lowering in self.lowerings.items():
                 if self._lowering not in ("auto", name):
                     continue
@@ -124,13 +128,13 @@ class Lowered(MessagePassing):
                     return name, refused
                 if self._lowering == name:
                     raise ValueError(
-                        f"`lowering` {name!r} of {type(self).__name__} does not apply: {reason}; use 'auto' or 'message'"
+                        f"`lowering` {name!r} of {type(self).__name__} does not apply: {reason}; use 'auto'"
                     )
                 refused[name] = reason
         return "message", refused
 
-    def _refuses(self, edge_index: Any, inputs: dict[str, Any]) -> str | None:
-        """Why no lowering but the message path applies, or None: what would make a fused layer silently wrong."""
+    def _customised(self) -> str | None:
+        """What of this layer was changed, so that only the message path knows of it, or None."""
         if self._explain:
             return "explain mode needs every message"
         for hook in _HOOKS:
@@ -141,22 +145,25 @@ class Lowered(MessagePassing):
         for name, method in self._specification.items():
             if getattr(type(self), name) is not method or name in self.__dict__:
                 return f"`{name}` is overridden"
-        aggr = self.aggr_module
-        if type(aggr) not in REDUCES:
-            return f"aggregation {aggr} has no fused form"
-        if aggr._forward_hooks or aggr._forward_pre_hooks:
+        if self.aggr_module is not None and (self.aggr_module._forward_hooks or self.aggr_module._forward_pre_hooks):
             return "a hook is registered on the aggregation"
+        return None
+
+    def _refuses(self, edge_index: Any, given: dict[str, Any]) -> str | None:
+        """Why no lowering but the message path takes these options and this form of graph, or None."""
+        if type(self.aggr_module) not in REDUCES:
+            return f"aggregation {self.aggr_module} has no fused form"
         if self.flow != "source_to_target":
             return f"flow = {self.flow!r}"
         if is_torch_sparse_tensor(edge_index):
             return "a torch sparse matrix is read by the message path only"
-        if isinstance(edge_index, SparseTensor) and inputs.get("edge_weight") is not None:
+        if isinstance(edge_index, SparseTensor) and given.get("edge_weight") is not None:
             return "`edge_weight` beside a SparseTensor is left to the message path"
         if torch._C._are_functorch_transforms_active():
             return "a torch.func transform is active"
         if torch.autograd.forward_ad._current_level >= 0:
             return "forward-mode differentiation is active"
-        return self._refuses_features(inputs)
+        return None
 
     def _refuses_features(self, inputs: dict[str, Any]) -> str | None:
         floats: Tensor | None = None
@@ -170,7 +177,7 @@ class Lowered(MessagePassing):
                         return f"`{name}` has {tensor.dim()} dimensions with node_dim = {self.node_dim}"
                     if not tensor.is_floating_point():
                         return f"`{name}` is {tensor.dtype}, not floating point"
-                    why = ops.available_backends().get(tensor.device.type, f"no kernels for {tensor.device.type}")
+                    why = _BACKENDS.get(tensor.device.type, f"no kernels for {tensor.device.type}")
                     if why is not None:
                         return f"`{name}` is on {tensor.device}: {why}"
                 elif tensor.dtype != floats.dtype:
@@ -193,8 +200,9 @@ class Lowered(MessagePassing):
             return dst.size(0)
         return size[1] if size is not None and size[1] is not None else src.size(0)
 
-    def _ends(self, x: Any, **inputs: Any) -> tuple[Tensor, Tensor | None]:
+    def _ends(self, **inputs: Any) -> tuple[Tensor, Tensor | None]:
         """Source and destination features among the inputs of `propagate`."""
+        x = inputs["x"]
         return (x, None) if isinstance(x, Tensor) else (x[0], x[1])
 
     def _note(self, step: str, name: str, refused: dict[str, str]) -> None:

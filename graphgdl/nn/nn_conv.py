@@ -26,7 +26,7 @@ def _fused(layer: NNConv, edge_index: Tensor, num_dst: int, x: Any, edge_attr: T
     return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
 
 
-class NNConv(Lowered, pyg.NNConv):
+class NNConv(Lowered, pyg.NNConv, lowerings={"fused": Lowering(_fused)}):
     r"""The edge-conditioned convolution; options and state dict are PyG's.
 
     Args:
@@ -53,8 +53,6 @@ class NNConv(Lowered, pyg.NNConv):
         >>> out = conv(torch.tensor([[1.0], [3.0], [5.0]]), edge_index, torch.tensor([[10.0], [-4.0]]))
         >>> assert out.flatten().tolist() == [0.0, 0.0, -2.0]
     """
-
-    lowerings = {"fused": Lowering(_fused)}
 
     def forward(self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""

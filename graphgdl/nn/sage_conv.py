@@ -25,7 +25,7 @@ def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Any) -> Tensor:
     return ops.gather_scatter(x[0], edge_index, num_dst, reduce=layer.reduce)
 
 
-class SAGEConv(Lowered, pyg.SAGEConv):
+class SAGEConv(Lowered, pyg.SAGEConv, lowerings={"fused": Lowering(_fused)}):
     """The GraphSAGE layer of Hamilton et al.; options and state dict are PyG's.
 
     Args:
@@ -54,8 +54,6 @@ class SAGEConv(Lowered, pyg.SAGEConv):
         >>> out = conv(torch.tensor([[1.0], [3.0], [5.0]]), edge_index)
         >>> assert out.flatten().tolist() == [1.0, 3.0, 7.0]
     """
-
-    lowerings = {"fused": Lowering(_fused)}
 
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""

@@ -31,19 +31,29 @@ def _fused(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    edge_attr: None = None,
+    edge_attr: Tensor | None,
 ) -> Tensor:
-    score = ops.edge_dot(key, query, edge_index) / math.sqrt(layer.out_channels)
-    layer._alpha = ops.segment_softmax(score, edge_index, num_dst)
+    score = ops.edge_dot(key, query, edge_index)
+    features = None if edge_attr is None else layer.lin_edge(edge_attr).view(-1, layer.heads, layer.out_channels)
+    if features is not None:
+        score = score + (ops.segment_expand(query, edge_index) * features).sum(dim=-1)
+    layer._alpha = ops.segment_softmax(score / math.sqrt(layer.out_channels), edge_index, num_dst)
     alpha = F.dropout(layer._alpha, layer.dropout, layer.training)
-    return ops.gather_scatter(value, edge_index, num_dst, alpha, layer.reduce)
+    out = ops.gather_scatter(value, edge_index, num_dst, alpha, layer.reduce)
+    if features is not None:
+        out = out + ops.segment_reduce(alpha.unsqueeze(-1) * features, edge_index, num_dst, layer.reduce)
+    return out
 
 
 def _refuses(layer: TransformerConv, edge_attr: Tensor | None = None, **inputs: Any) -> str | None:
-    return "edge features enter both key and value" if edge_attr is not None or layer.lin_edge is not None else None
+    if (edge_attr is None) != (layer.lin_edge is None):
+        return "`edge_attr` and `edge_dim` go together"
+    return (
+        None if layer.reduce in ("sum", "mean") or edge_attr is None else f"aggr = {layer.reduce!r} with edge features"
+    )
 
 
-class TransformerConv(Lowered, pyg.TransformerConv):
+class TransformerConv(Lowered, pyg.TransformerConv, lowerings={"fused": Lowering(_fused, refuses=_refuses)}):
     r"""The graph transformer layer of Shi et al.; options and state dict are PyG's.
 
     Args:
@@ -59,8 +69,8 @@ class TransformerConv(Lowered, pyg.TransformerConv):
         **kwargs: see `torch_geometric.nn.MessagePassing`.
 
     Shapes:
-        x (n, c) or a pair (n_src, c_src), (n_dst, c_dst); edge_index (2, e), `EdgeIndex`, `SparseTensor` (n_dst, n_src),
-        torch sparse, or a structure; edge_attr (e, edge_dim) or None -> (n_dst, h * out_channels), or
+        x (n, c) or a pair (n_src, c_src), (n_dst, c_dst); edge_index (2, e), `EdgeIndex`, `SparseTensor`
+        (n_dst, n_src), torch sparse, or a structure; edge_attr (e, edge_dim) or None -> (n_dst, h * out_channels), or
         (n_dst, out_channels) without `concat`; with `return_attention_weights` also (edge_index, alpha (e, h)).
 
     Raises:
@@ -75,10 +85,9 @@ class TransformerConv(Lowered, pyg.TransformerConv):
     """
 
     feature_dims = 3
-    lowerings = {"fused": Lowering(_fused, refuses=_refuses)}
 
-    def _ends(self, query: Tensor, key: Tensor, **inputs: Any) -> tuple[Tensor, Tensor | None]:
-        return key, query
+    def _ends(self, **inputs: Any) -> tuple[Tensor, Tensor | None]:
+        return inputs["key"], inputs["query"]
 
     def forward(
         self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, return_attention_weights: bool | None = None
