@@ -161,8 +161,9 @@ def refine_rows(indptr, indices, colours):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def smallest_cells(colours):  # type: ignore[no-untyped-def]
-    """For each row of `colours` (m, n): the size and the colour of its smallest class of two or more, the colour smallest
-    among equals; size 0 if every class is a singleton.
+    """Size and colour of each row's smallest class of two or more vertices, rows of `colours` (m, n).
+
+    The smallest colour among classes of one size; size 0 if every class is a singleton.
     """
     m, n = colours.shape
     sizes, cells = np.zeros(m, np.int64), np.zeros(m, np.uint64)
@@ -198,9 +199,41 @@ def individualise(colours, sizes, cells):  # type: ignore[no-untyped-def]
     return out
 
 
-def count_colours(colours: np.ndarray) -> int:
-    """The number of different colours in an array of any shape."""
-    if colours.size == 0:
-        return 0
-    order = np.sort(colours, axis=None)
-    return 1 + int(np.count_nonzero(order[1:] != order[:-1]))
+def same_partition(old: np.ndarray, new: np.ndarray) -> bool:
+    """Whether `new`, a refinement of the colouring `old` of the same shape, has split none of its classes."""
+    return bool(_is_function(np.ascontiguousarray(old).reshape(-1), np.ascontiguousarray(new).reshape(-1)))
+
+
+@njit(nogil=True, cache=True)
+def _is_function(old, new):  # type: ignore[no-untyped-def]
+    """Whether old[i] = old[j] implies new[i] = new[j]; leaves at the first pair that denies it.
+
+    A hash table (open addressing, doubled when half full) holds for each old colour the first place where it occurs.
+    """
+    table = np.full(64, -1, np.int64)
+    count = 0
+    for i in range(old.shape[0]):
+        slot = _find(table, old, i)
+        first = table[slot]
+        if first >= 0:
+            if new[first] != new[i]:
+                return False
+            continue
+        table[slot] = i
+        count += 1
+        if 2 * count > table.shape[0]:
+            places = table
+            table = np.full(2 * table.shape[0], -1, np.int64)
+            for place in places:
+                if place >= 0:
+                    table[_find(table, old, place)] = place
+    return True
+
+
+@njit
+def _find(table, keys, i):  # type: ignore[no-untyped-def]
+    mask = table.shape[0] - 1
+    slot = np.int64(_mix(keys[i]) & np.uint64(mask))
+    while table[slot] >= 0 and keys[table[slot]] != keys[i]:
+        slot = (slot + 1) & mask
+    return slot

@@ -1,7 +1,7 @@
 """Exact oracles: colour refinements of the Weisfeiler-Leman hierarchy, on integers.
 
-`ORACLES` maps names to `Oracle`s, from coarse to fine; `search_tree(depth)` makes one of any depth; `compare` and `classes`
-run an oracle over many graphs.
+`ORACLES` maps names to `Oracle`s, from coarse to fine; `search_tree(depth)` makes one of any depth; `compare` and
+`classes` run an oracle over many graphs.
 """
 
 from functools import partial

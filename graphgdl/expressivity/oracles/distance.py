@@ -4,9 +4,9 @@ r"""Refinements that know distances or walks: GD-WL by shortest paths or walk co
 
 GD-WL with d the length of a shortest path (infinite between components), or d(v, u) = the numbers of walks of length
 0 .. 16 from v to u. RWSE: 1-WL from c(v) = the numbers of closed walks of length 1 .. 16 at v.
-Source: Zhang, Luo, Wang, He (2023), Rethinking the expressive power of GNNs via graph biconnectivity (GD-WL); Dwivedi et al.
-(2022), Graph neural networks with learnable structural and positional representations (RWSE). Differs: the number of
-walks in the place of their probability, because integers are exact.
+Source: Zhang, Luo, Wang, He (2023), Rethinking the expressive power of GNNs via graph biconnectivity (GD-WL); Dwivedi
+et al. (2022), Graph neural networks with learnable structural and positional representations (RWSE). Differs: the
+number of walks in the place of their probability, because integers are exact.
 
 Walk counts are kept modulo as many 48-bit primes as make the residues determine the count.
 """
@@ -23,7 +23,7 @@ from graphgdl.expressivity.oracles.oracle import Colours
 from graphgdl.expressivity.oracles.wl import refine_1wl
 
 WALK_LENGTH = 16
-# the largest primes below 2^48: a sum of 2^16 residues fits in 64 bits, and 16-step walks of 2^16 choices in six residues
+# the largest primes below 2^48: a sum of 2^16 residues fits in 64 bits, and counts up to 2^256 in six residues
 PRIMES = tuple(2**48 - k for k in (59, 65, 89, 93, 147, 165))
 
 

@@ -1,17 +1,17 @@
 r"""The folklore k-dimensional Weisfeiler-Leman test, k = 1, 2, 3: k-FWL has the power of (k+1)-WL.
 
-.. math:: c'(t) = \big(c(t), \{\!\{ (c(t[1 \leftarrow x]), \dots, c(t[k \leftarrow x])) : x \in V \}\!\}\big), \quad k \ge 2
+.. math:: c'(t) = \big(c(t), \{\!\{ (c(t[1 \leftarrow x]), \dots, c(t[k \leftarrow x])) : x \in V \}\!\}\big)
 
-from the isomorphism type of the ordered tuple t. For k = 1 the type of (v, x) stands beside c(x), as it does in the
-definition of Cai, Fürer and Immerman for every k (for k >= 2 it is implied); this is colour refinement written densely.
+for k >= 2, from the isomorphism type of the ordered tuple t. For k = 1 the type of (v, x) stands beside c(x), as it
+does in the definition of Cai, Fürer and Immerman for every k (for k >= 2 it is implied): 1-WL on dense matrices.
 
 The multiset of k-tuples of colours is hashed as a sum of products, so a round of 2-FWL is one matrix product
 modulo 2^64 (the observation behind PPGN: Maron et al. 2019, Provably powerful graph networks).
 Source: Cai, Fürer, Immerman (1992), An optimal lower bound on the number of variables for graph identification.
 
 Differs: two reformulations of 3-FWL that leave the stable partition as it is.
-(1) The colours of a tuple and of its permutations determine each other (true of the types, kept by every round), so that
-c(x, v, w), c(u, x, w), c(u, v, x) may be read as c(v, w, x), c(u, w, x), c(u, v, x): three contiguous rows.
+(1) The colours of a tuple and of its permutations determine each other (true of the types, kept by every round), so
+that c(x, v, w), c(u, x, w), c(u, v, x) may be read as c(v, w, x), c(u, w, x), c(u, v, x): three contiguous rows.
 (2) 2-FWL runs first and c(u, v, w) starts from the stable colours of its three pairs. They are finer than the types and
 coarser than the stable 3-FWL colours; refinement is monotone and idempotent, so both starts end in one partition.
 """

@@ -1,11 +1,11 @@
 r"""1-WL on marked copies of the graph: one copy for each vertex, or for each (vertex, neighbour).
 
-Each copy is refined by 1-WL by itself; the graph is the multiset of its copies' final colour multisets, for pairs grouped
-by the first vertex: :math:`\{\!\{ \{\!\{ \mathrm{WL}(G^{u,v}) : v \in N(u) \}\!\} : u \in V \}\!\}`.
+Each copy is refined by 1-WL by itself; the graph is the multiset of its copies' final colour multisets, for pairs
+grouped by the first vertex: :math:`\{\!\{ \{\!\{ \mathrm{WL}(G^{u,v}) : v \in N(u) \}\!\} : u \in V \}\!\}`.
 
 Source: node marking: You et al. (2021), Identity-aware graph neural networks; Zhang and Li (2021), Nested graph neural
-networks; Bevilacqua et al. (2022), Equivariant subgraph aggregation networks. Pair marking: Huang, Peng, Ma, Zhang (2023),
-Boosting the cycle counting power of GNNs with I2-GNNs. Differs: the copy is the whole graph, not an ego-net.
+networks; Bevilacqua et al. (2022), Equivariant subgraph aggregation networks. Pair marking: Huang, Peng, Ma, Zhang
+(2023), Boosting the cycle counting power of GNNs with I2-GNNs. Differs: the copy is the whole graph, not an ego-net.
 """
 
 from __future__ import annotations

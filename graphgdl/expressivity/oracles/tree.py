@@ -2,12 +2,13 @@ r"""Search tree of individualisation and refinement to depth d: an invariant tha
 
 The root is the graph refined by 1-WL. The children of a node: take its smallest colour class with two or more vertices
 (the smallest colour among equals), give each of its vertices in turn a colour of its own, refine by 1-WL. The invariant
-of a node is the multiset of its final colours with the multiset of its children's invariants; a node whose classes are all
-singletons is a leaf. Two graphs that agree in a tree with such leaves are isomorphic: a stable colouring
-by singletons determines the graph up to the names of its vertices.
+of a node is the multiset of its final colours with the multiset of its children's invariants; a node whose classes are
+all singletons is a leaf. Two graphs that agree in a tree with such leaves are isomorphic: a stable colouring by
+singletons determines the graph up to the names of its vertices.
 
-Source: McKay (1981), Practical graph isomorphism; McKay and Piperno (2014), Practical graph isomorphism II, section 2. Differs:
-no pruning, neither by invariants nor by automorphisms, since the whole tree is the invariant. The tree may grow as n^d.
+Source: McKay (1981), Practical graph isomorphism; McKay and Piperno (2014), Practical graph isomorphism II, section 2.
+Differs: no pruning, neither by invariants nor by automorphisms, since the whole tree is the invariant. The tree may
+grow as n^d.
 """
 
 from __future__ import annotations

@@ -5,13 +5,14 @@ r"""Colour refinement (1-WL) and the oblivious k-dimensional Weisfeiler-Leman te
 
 k-WL starts from the isomorphism type of the ordered k-tuple. Power: 2-WL = 1-WL, k-WL = (k-1)-FWL for k >= 3.
 Source: Weisfeiler and Leman (1968); Cai, Fürer, Immerman (1992), An optimal lower bound on the number of variables for
-graph identification; the oblivious form: Morris et al. (2019), Weisfeiler and Leman go neural, section 3; both compared:
-Huang and Villar (2021), A short tutorial on the Weisfeiler-Lehman test and its variants. Differs: nothing.
+graph identification; both forms compared: Huang and Villar (2021), A short tutorial on the Weisfeiler-Lehman test and
+its variants. Differs: nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
 import numpy as np
 
@@ -37,10 +38,9 @@ def refine_kwl(graph: Graph, k: int) -> Iterator[int]:
     from graphgdl.ops.refine import mix, pair
 
     def step(c: Colours) -> Colours:
-        mixed, out = mix(c), c
-        for axis in range(k):
-            out = pair(out, mixed.sum(axis=axis, keepdims=True, dtype=np.uint64))
-        return out
+        mixed = mix(c)
+        sums = [mixed.sum(axis=axis, keepdims=True, dtype=np.uint64) for axis in range(k)]
+        return pair(c, reduce(np.add, [pair(np.uint64(axis), total) for axis, total in enumerate(sums)]))
 
     yield from refine_until_stable(atomic_types(graph, k), step)
 
