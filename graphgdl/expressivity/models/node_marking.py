@@ -1,0 +1,52 @@
+"""GIN on the n copies of a graph with one marked node each."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import Linear, Module, ModuleList, ReLU, Sequential
+from torch_geometric.data import Batch, Data
+from graphgdl.nn import GINConv, global_add_pool
+
+from graphgdl.expressivity.lift import MarkedCopies, marked_copies
+
+
+class NodeMarkingGIN(Module):
+    """GIN on each copy, a perceptron on each copy's sum, the sum over the copies: a subgraph network without crosstalk.
+
+    Law: invariant under permutations.    Power: `node-marking` (ID-GNN, NGNN and DS-GNN with node marking).
+    Source: You et al. (2021), "Identity-aware graph neural networks"; Bevilacqua et al. (2022), "Equivariant subgraph
+    aggregation networks", DS-GNN.    Differs: no batch norm.
+
+    Args:
+        in_channels, out_channels: features of a node, outputs of a graph.
+        hidden: width of the layers.
+        layers: how many.
+
+    Shapes:
+        batch of `MarkedCopies`; output (num_graphs, out_channels).
+    """
+
+    power = "node-marking"
+
+    def __init__(self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 6) -> None:
+        super().__init__()
+        widths = [in_channels + 1] + [hidden] * layers
+        self.convs = ModuleList(
+            GINConv(Sequential(Linear(a, hidden), ReLU(), Linear(hidden, b), ReLU()))
+            for a, b in zip(widths[:-1], widths[1:])
+        )
+        self.copy = Sequential(Linear(hidden, hidden), ReLU(), Linear(hidden, hidden), ReLU())
+        self.readout = Linear(hidden, out_channels)
+
+    @staticmethod
+    def transform(data: Data) -> MarkedCopies:
+        """Lift a graph to its marked copies."""
+        return marked_copies(data)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Embed each graph of the batch."""
+        x = batch.x
+        for conv in self.convs:
+            x = conv(x, batch.edge_index)
+        copies = self.copy(global_add_pool(x, batch.copy_index, batch.root_index.numel()))
+        return self.readout(global_add_pool(copies, batch.batch[batch.root_index], batch.num_graphs))
