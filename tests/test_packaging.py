@@ -27,7 +27,9 @@ def run(*command: str | Path, cwd: Path) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     source = tmp_path_factory.mktemp("source")  # a copy: the build leaves nothing in the work tree
-    tracked = run("git", "ls-files", "graphgdl", "setup.cfg", "pyproject.toml", "README.md", "LICENSE", cwd=ROOT).split()
+    tracked = run(
+        "git", "ls-files", "graphgdl", "setup.cfg", "pyproject.toml", "README.md", "LICENSE", cwd=ROOT
+    ).split()
     for name in tracked:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
@@ -42,7 +44,9 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("environment")
     venv.create(home, with_pip=True)
     bin_dir = home / ("Scripts" if os.name == "nt" else "bin")
-    site = Path(run(bin_dir / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip())
+    site = Path(
+        run(bin_dir / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip()
+    )
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     run(bin_dir / "python", "-m", "pip", "install", "--no-deps", "--force-reinstall", "--no-index", wheel, cwd=home)
     return bin_dir
