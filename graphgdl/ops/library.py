@@ -41,12 +41,15 @@ def define(
     LIBRARY.impl(name, _no_kernel(name), "CompositeExplicitAutograd")  # any device without a kernel of its own
     torch.library.register_fake(f"graphgdl::{name}", fake, lib=LIBRARY)
     op = getattr(torch.ops.graphgdl, name).default
-    if backward is not None and setup is not None:
-        LIBRARY.impl(name, _autograd(name, op, backward, setup), "Autograd")
-    return op
+    if backward is None or setup is None:
+        return op
+    LIBRARY.impl(name, _autograd_rule(name, op, backward, setup), "Autograd")
+    return _transformable(name, op, backward, setup)
 
 
-def _autograd(name: str, op: Any, backward: Callable[..., Any], setup: Callable[..., None]) -> Callable[..., Tensor]:
+def _autograd_rule(
+    name: str, op: Any, backward: Callable[..., Any], setup: Callable[..., None]
+) -> Callable[..., Tensor]:
     def forward(ctx: Any, *args: Any) -> Tensor:
         with torch._C._AutoDispatchBelowAutograd():
             out = op(*args)
@@ -63,6 +66,21 @@ def _autograd(name: str, op: Any, backward: Callable[..., Any], setup: Callable[
             return op(*args)
 
     return rule
+
+
+def _transformable(
+    name: str, op: Any, backward: Callable[..., Any], setup: Callable[..., None]
+) -> Callable[..., Tensor]:
+    """Return `op`, in the form that torch.func asks for while one of its transforms is active."""
+    methods = {"forward": staticmethod(op), "setup_context": staticmethod(setup), "backward": staticmethod(backward)}
+    function: Any = type(name, (torch.autograd.Function,), methods)
+
+    def call(*args: Any) -> Tensor:
+        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+            return function.apply(*args)
+        return op(*args)
+
+    return call
 
 
 def _no_kernel(name: str) -> Callable[..., Tensor]:
