@@ -78,7 +78,7 @@ def _transfer(url: str, path: Path, part: Path, progress: Progress | None, timeo
         raise ConnectionError(_failure(url, path, f"HTTP {error.code} {error.reason}")) from None
     except URLError as error:
         raise ConnectionError(_failure(url, path, str(error.reason))) from None
-    except (TimeoutError, HTTPException) as error:
+    except (TimeoutError, ConnectionResetError, ConnectionAbortedError, HTTPException) as error:
         raise ConnectionError(_failure(url, path, f"connection lost: {error!r}; run again to resume")) from None
     except OSError as error:
         if error.errno not in DISK_FULL:

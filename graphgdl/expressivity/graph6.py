@@ -21,11 +21,12 @@ def encode(n: int, edges: np.ndarray) -> str:
     >>> encode(5, np.array([[0, 2], [0, 4], [1, 3], [3, 4]]))
     'DQc'
     """
+    order = _order_values(n)
     u, v = np.asarray(edges, dtype=np.int64).reshape(-1, 2).T
     position = v * (v - 1) // 2 + u
     values = np.zeros(_body_length(n), dtype=np.uint8)
     np.bitwise_or.at(values, position // 6, np.left_shift(1, 5 - position % 6).astype(np.uint8))
-    return (bytes(_order_values(n) + 63) + (values + 63).tobytes()).decode("ascii")
+    return ((order + 63).tobytes() + (values + 63).tobytes()).decode("ascii")
 
 
 def decode(text: str | bytes) -> tuple[int, np.ndarray]:

@@ -68,8 +68,9 @@ def brec(folder: Path) -> Suite:
 
 def _read_array(path: Path, count: int) -> list[Graph]:
     try:
-        lines = np.load(path, allow_pickle=False).reshape(-1)
-    except ValueError as error:
+        with open(path, "rb") as file:
+            lines = np.asarray(np.load(file, allow_pickle=False)).reshape(-1)
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: expected a numpy array of graph6 strings, got something else ({error})") from None
     if lines.dtype.kind not in "SU":
         raise ValueError(f"{path}: expected a numpy array of graph6 strings, got dtype {lines.dtype}")

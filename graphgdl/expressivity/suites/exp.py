@@ -56,9 +56,9 @@ def exp(path: Path) -> Suite:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name].astype(np.int64) for name in ARRAYS}
-    except (ValueError, KeyError, BadZipFile, EOFError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, BadZipFile, EOFError) as error:
         raise ValueError(
             f"{path}: expected an npz file with {', '.join(ARRAYS)}, got something else ({error})"
         ) from None
