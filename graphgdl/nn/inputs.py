@@ -32,7 +32,7 @@ def edges_of(edge_index: Any, x: Any = None, size: tuple[int | None, int | None]
     """
     if not isinstance(edge_index, Tensor | SparseTensor):
         edge_index = _edges_of_structure(edge_index, x)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
         return edge_index
     num_src, num_dst = _num_nodes(x, size)
     if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
@@ -100,8 +100,8 @@ def _check_tensor(edge_index: Tensor, num_src: int | None, num_dst: int | None) 
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         hint = "; transpose it?" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
         raise ValueError(f"`edge_index` must have shape (2, e), got {tuple(edge_index.shape)}{hint}")
-    if edge_index.size(1) == 0:
-        return
+    if edge_index.size(1) == 0 or edge_index.is_meta or type(edge_index) not in (Tensor, EdgeIndex):
+        return  # nothing to look at: no edge, or a tensor without values
     low, src, dst = remembered(edge_index, "range", lambda: _range(edge_index))
     if low < 0:
         raise ValueError(f"`edge_index` must hold indices from 0, got {low}; nodes are numbered from 0")

@@ -139,7 +139,7 @@ class Lowered(MessagePassing):
             return "explain mode needs every message"
         for hook in _HOOKS:
             if getattr(self, f"_{hook}_forward_pre_hooks") or getattr(self, f"_{hook}_forward_hooks"):
-                return f"a {hook} hook is registered"
+                return f"a hook is registered on {hook}"
         if self._decomposed_layers > 1:
             return f"decomposed_layers = {self._decomposed_layers}"
         for name, method in self._specification.items():
@@ -152,7 +152,7 @@ class Lowered(MessagePassing):
     def _refuses(self, edge_index: Any, given: dict[str, Any]) -> str | None:
         """Why no lowering but the message path takes these options and this form of graph, or None."""
         if type(self.aggr_module) not in REDUCES:
-            return f"aggregation {self.aggr_module} has no fused form"
+            return f"the aggregation {type(self.aggr_module).__name__} has no fused form"
         if self.flow != "source_to_target":
             return f"flow = {self.flow!r}"
         if is_torch_sparse_tensor(edge_index):

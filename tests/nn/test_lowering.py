@@ -1,0 +1,367 @@
+"""Which lowering runs: what is customised goes to the message path with its reason, and is honoured there."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+import torch_geometric.nn as pyg
+from layer_cases import BY_NAME, close, inputs
+from torch import nn
+from torch_geometric.nn.aggr import SumAggregation
+from torch_geometric.typing import SparseTensor
+
+from graphgdl import nn as gdl
+from graphgdl.nn import explain_lowering, lowering
+from graphgdl.nn.explain_lowering import LayerLowering
+
+# torch says once in a process that it does not check sparse matrices, which PyG builds
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+
+HOOKS = ["propagate", "message", "aggregate", "message_and_aggregate"]
+X = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+EDGES = torch.tensor([[0, 1, 2, 3, 3], [1, 2, 0, 4, 1]])
+
+
+def runs_on_the_message_path(layer, reason, *args):
+    """Return the output, after checking that 'auto' gives the reason and that 'fused' raises it."""
+    args = args or (X, EDGES)
+    row = explain_lowering(layer, *args)[0]
+    assert row.ran == "message"
+    assert reason in row.refused["fused"]
+    out = layer(*args)
+    layer.lowering = "fused"
+    with pytest.raises(ValueError, match=r"`lowering` 'fused' of \w+ does not apply: .*; use 'auto'") as error:
+        layer(*args)
+    assert reason in str(error.value)
+    layer.lowering = "message"
+    close(layer(*args), out)
+    layer.lowering = "auto"
+    return out
+
+
+@pytest.mark.parametrize("name", ["GCNConv", "SAGEConv", "GATConv", "TransformerConv"])
+def test_unknown_name(name):
+    layer = getattr(gdl, name)(4, 4)
+    with pytest.raises(ValueError, match=rf"`lowering` of {name} must be one of .*'fused', 'message'.*got 'fast'"):
+        layer.lowering = "fast"
+    assert layer.lowering == "auto"
+
+
+def test_forced_names_run():
+    layer = gdl.SAGEConv(4, 4)
+    for name in ("fused", "message"):
+        layer.lowering = name
+        assert explain_lowering(layer, X, EDGES)[0] == LayerLowering("model", "SAGEConv", name, {})
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("pre", ["", "_pre"])
+def test_hooks_force_the_message_path(hook, pre):
+    layer, calls = gdl.SAGEConv(4, 4), []
+    register = getattr(layer, f"register_{hook}_forward{pre}_hook")
+    expected = layer(X, EDGES)
+    handle = register(lambda *args: calls.append(1))
+    close(runs_on_the_message_path(layer, f"a hook is registered on {hook}"), expected)
+    assert bool(calls) == (hook != "message_and_aggregate")  # that one is for sparse matrices
+    handle.remove()
+    assert explain_lowering(layer, X, EDGES)[0].ran == "fused"
+
+
+def test_a_message_hook_changes_the_output():
+    layer = gdl.GraphConv(4, 4)
+    before = layer(X, EDGES)
+    layer.register_message_forward_hook(lambda module, args, out: 2 * out)
+    theirs = pyg.GraphConv(4, 4)
+    theirs.load_state_dict(layer.state_dict())
+    theirs.register_message_forward_hook(lambda module, args, out: 2 * out)
+    after = layer(X, EDGES)
+    close(after, theirs(X, EDGES))
+    assert not torch.allclose(after, before)
+
+
+def test_an_edge_update_hook_forces_the_message_path():
+    layer, calls = gdl.GATConv(4, 4), []
+    layer.register_edge_update_forward_hook(lambda *args: calls.append(1))
+    runs_on_the_message_path(layer, "a hook is registered on edge_update")
+    assert calls
+
+
+def test_a_hook_on_the_aggregation_forces_the_message_path():
+    layer = gdl.SAGEConv(4, 4)
+    layer.aggr_module.register_forward_hook(lambda module, args, out: 0 * out)
+    out = runs_on_the_message_path(layer, "a hook is registered on the aggregation")
+    close(out, layer.lin_l(torch.zeros_like(X)) + layer.lin_r(X))
+
+
+def test_decomposed_layers_force_the_message_path():
+    layer = gdl.SAGEConv(4, 4)
+    layer.decomposed_layers = 2
+    layer.decomposed_layers = 1
+    assert explain_lowering(layer, X, EDGES)[0].ran == "fused"
+    assert "fused" in explain_lowering(gdl.GCNConv(4, 4, decomposed_layers=2), X, EDGES)[0].refused
+
+
+class OwnMessage(gdl.GATConv):
+    def message(self, x_j, alpha):
+        return super().message(x_j, alpha)
+
+
+class OwnAggregate(gdl.GATConv):
+    def aggregate(self, inputs, index, ptr, dim_size):
+        return super().aggregate(inputs, index, ptr, dim_size)
+
+
+class OwnUpdate(gdl.GATConv):
+    def update(self, inputs):
+        return inputs
+
+
+class OwnEdgeUpdate(gdl.GATConv):
+    def edge_update(self, alpha_j, alpha_i, edge_attr, index, ptr, dim_size):
+        return super().edge_update(alpha_j, alpha_i, edge_attr, index, ptr, dim_size)
+
+
+class OwnMessageAndAggregate(gdl.GATConv):
+    def message_and_aggregate(self, edge_index):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (OwnMessage, "message"),
+        (OwnAggregate, "aggregate"),
+        (OwnUpdate, "update"),
+        (OwnEdgeUpdate, "edge_update"),
+        (OwnMessageAndAggregate, "message_and_aggregate"),
+    ],
+)
+def test_an_override_forces_the_message_path(cls, name):
+    layer, plain = cls(4, 4), gdl.GATConv(4, 4)
+    plain.load_state_dict(layer.state_dict())
+    close(runs_on_the_message_path(layer, f"`{name}` is overridden"), plain(X, EDGES))
+
+
+def test_an_overridden_message_is_used():
+    class Doubled(gdl.GINConv):
+        def message(self, x_j):
+            return 2 * x_j
+
+    layer = Doubled(nn.Identity())
+    out = runs_on_the_message_path(layer, "`message` is overridden")
+    close(out - X, 2 * (gdl.GINConv(nn.Identity())(X, EDGES) - X))
+
+
+def test_an_override_on_the_instance_or_the_class_is_seen(monkeypatch):
+    layer, plain = gdl.GINConv(nn.Identity()), gdl.GINConv(nn.Identity())
+    layer.message = lambda x_j: 3 * x_j
+    close(runs_on_the_message_path(layer, "`message` is overridden") - X, 3 * (plain(X, EDGES) - X))
+
+    def message(self, x_j):
+        return 0 * x_j
+
+    monkeypatch.setattr(pyg.GINConv, "message", message)
+    close(runs_on_the_message_path(gdl.GINConv(nn.Identity()), "`message` is overridden"), X)
+
+
+def test_a_subclass_that_overrides_nothing_stays_fused():
+    class Named(gdl.GCNConv):
+        """Only a name."""
+
+    assert explain_lowering(Named(4, 4), X, EDGES)[0].ran == "fused"
+
+
+@pytest.mark.parametrize("aggr", ["softmax", "std", "mul", ["mean", "max"]])
+def test_an_aggregation_without_a_fused_form(aggr):
+    layer, theirs = gdl.SAGEConv(4, 4, aggr=aggr), pyg.SAGEConv(4, 4, aggr=aggr)
+    theirs.load_state_dict(layer.state_dict())
+    close(runs_on_the_message_path(layer, "has no fused form"), theirs(X, EDGES))
+
+
+def test_the_aggregation_module_counts_not_its_name():
+    layer = gdl.SAGEConv(4, 4, aggr="mean")
+    total = gdl.SAGEConv(4, 4, aggr="sum")
+    total.load_state_dict(layer.state_dict())
+    layer.aggr_module = SumAggregation()
+    close(layer(X, EDGES), total(X, EDGES))
+    close(
+        layer(X, EDGES),
+        (total := gdl.SAGEConv(4, 4, aggr="sum")).load_state_dict(layer.state_dict()) and total(X, EDGES),
+    )
+
+    class Halved(SumAggregation):
+        def forward(self, *args, **kwargs):
+            return 0.5 * super().forward(*args, **kwargs)
+
+    layer.aggr_module = Halved()
+    runs_on_the_message_path(layer, "has no fused form")
+
+
+def test_the_other_flow():
+    layer, theirs = gdl.GCNConv(4, 4, flow="target_to_source"), pyg.GCNConv(4, 4, flow="target_to_source")
+    theirs.load_state_dict(layer.state_dict())
+    close(runs_on_the_message_path(layer, "flow = 'target_to_source'"), theirs(X, EDGES))
+
+
+def test_a_torch_sparse_matrix():
+    adjacency = torch.sparse_coo_tensor(EDGES.flip(0), torch.ones(5), (5, 5)).to_sparse_csr()
+    layer = gdl.SAGEConv(4, 4)
+    close(runs_on_the_message_path(layer, "a torch sparse matrix", X, adjacency), layer(X, EDGES))
+
+
+def test_edge_weight_beside_a_sparse_tensor():
+    adjacency = SparseTensor(row=EDGES[1], col=EDGES[0], sparse_sizes=(5, 5))
+    layer = gdl.GraphConv(4, 4)
+    out = runs_on_the_message_path(layer, "`edge_weight` beside a SparseTensor", X, adjacency, torch.rand(5))
+    close(out, layer(X, EDGES))  # PyG takes no notice of the weights
+
+
+def test_static_graphs_with_three_dimensional_features():
+    x = torch.randn(3, 5, 4)
+    layer = gdl.SAGEConv(4, 4)
+    out = runs_on_the_message_path(layer, "`x` has 3 dimensions with node_dim = -2", x, EDGES)
+    close(out[1], layer(x[1], EDGES))
+
+
+def test_integer_features():
+    layer = gdl.GINConv(nn.Identity())
+    x = torch.arange(5)[:, None]
+    row = explain_lowering(layer, x.double(), EDGES)[0]
+    assert row.ran == "fused"
+    layer.eps = torch.zeros(1, dtype=torch.int64)
+    out = runs_on_the_message_path_exact(layer, x)
+    assert torch.equal(out, x + torch.zeros_like(x).index_add(0, EDGES[1], x[EDGES[0]]))
+
+
+def runs_on_the_message_path_exact(layer, x):
+    row = explain_lowering(layer, x, EDGES)[0]
+    assert row.ran == "message"
+    assert "`x` is torch.int64, not floating point" in row.refused["fused"]
+    return layer(x, EDGES)
+
+
+def test_mixed_dtypes():
+    layer = gdl.GraphConv(4, 4)
+    row = explain_lowering(layer.double(), X.double(), EDGES, torch.rand(5))[0]
+    assert row.ran == "message"
+    assert "`edge_weight` is torch.float32 beside torch.float64" in row.refused["fused"]
+
+
+def test_a_device_without_kernels():
+    layer = gdl.SAGEConv(4, 4).to("meta")
+    row = explain_lowering(layer, X.to("meta"), EDGES.to("meta"))[0]
+    assert row.ran == "message"
+    assert "`x` is on meta: no kernels for meta" in row.refused["fused"]
+
+
+def test_a_backend_that_is_missing(monkeypatch):
+    monkeypatch.setitem(lowering._BACKENDS, "cpu", "numba is not installed")
+    runs_on_the_message_path(gdl.SAGEConv(4, 4), "`x` is on cpu: numba is not installed")
+
+
+def test_transforms_of_functions():
+    layer = gdl.SAGEConv(4, 4)
+    batch = torch.randn(3, 5, 4)
+    layer._record = []
+    out = torch.vmap(lambda x: layer(x, EDGES))(batch)
+    assert layer._record[0].refused["fused"] == "a torch.func transform is active"
+    close(out, torch.stack([layer(x, EDGES) for x in batch]))
+
+
+def test_forward_mode_differentiation():
+    layer, tangent = gdl.SAGEConv(4, 4), torch.randn(5, 4)
+    with torch.autograd.forward_ad.dual_level():
+        layer._record = []
+        out = layer(torch.autograd.forward_ad.make_dual(X, tangent), EDGES)
+        assert layer._record[0].refused["fused"] == "forward-mode differentiation is active"
+        slope = torch.autograd.forward_ad.unpack_dual(out).tangent
+    layer._record = None
+    close(slope, layer(tangent, EDGES) - layer(0 * tangent, EDGES))
+
+
+def test_edge_features_without_edge_dim():
+    edge_attr = torch.rand(5)
+    adjacency = SparseTensor(row=EDGES[1], col=EDGES[0], value=edge_attr, sparse_sizes=(5, 5))
+    for layer, args in ((gdl.GATv2Conv(4, 4), (X, adjacency)), (gdl.TransformerConv(4, 4), (X, EDGES, edge_attr))):
+        layer.lowering = "fused"
+        with pytest.raises(ValueError, match="does not apply: `edge_attr`"):
+            layer(*args)
+
+
+def test_transformer_with_edge_features_and_an_extremum():
+    layer = gdl.TransformerConv(4, 4, edge_dim=2, aggr="max")
+    runs_on_the_message_path(layer, "aggr = 'max' with edge features", X, EDGES, torch.rand(5, 2))
+
+
+def test_explain_mode_forces_the_message_path_and_ends():
+    layer = gdl.GCNConv(4, 4)
+    expected = layer(X, EDGES)
+    layer.explain = True
+    layer._edge_mask, layer._loop_mask, layer._apply_sigmoid = torch.ones(5), EDGES[0] != EDGES[1], False
+    close(runs_on_the_message_path(layer, "explain mode needs every message"), expected)
+    layer.explain = False
+    assert explain_lowering(layer, X, EDGES)[0].ran == "fused"
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_copies_behave_the_same(name):
+    case = BY_NAME[name]
+    layer, given = case.ours(), inputs(case)
+    layer.lowering = "message"
+    expected = given.call(layer)
+    restored = case.ours(seed=1)
+    restored.load_state_dict(case.ours().state_dict())
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), restored):
+        assert other is not layer
+        close(given.call(other), expected)
+    assert copy.deepcopy(layer).lowering == pickle.loads(pickle.dumps(layer)).lowering == "message"
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_state_dicts_go_both_ways(name):
+    case = BY_NAME[name]
+    ours, theirs, given = case.ours(), case.theirs(), inputs(case, graph="simple")
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert isinstance(ours, type(theirs))
+    for seed in (1, 2):
+        ours.load_state_dict(case.ours(seed=seed).state_dict())
+        theirs.load_state_dict(ours.state_dict())
+        back = case.ours(seed=3)
+        back.load_state_dict(theirs.state_dict())
+        close(given.call(back), given.call(ours))
+
+
+def test_dropout_draws_the_same_numbers():
+    for layer in (
+        gdl.GATConv(4, 4, heads=2, dropout=0.5),
+        gdl.GATv2Conv(4, 4, dropout=0.5),
+        gdl.TransformerConv(4, 4, dropout=0.5),
+    ):
+        found = []
+        for name in ("fused", "message"):
+            layer.lowering = name
+            torch.manual_seed(0)
+            found.append(layer(X, EDGES))
+        close(*found)
+        layer.eval()
+        assert not torch.allclose(layer(X, EDGES), found[0])
+
+
+@pytest.mark.parametrize("name", ["GATConv", "GATv2Conv", "TransformerConv"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_attention_weights_are_returned(name, sparse):
+    ours, theirs = getattr(gdl, name)(4, 4, heads=2), getattr(pyg, name)(4, 4, heads=2)
+    theirs.load_state_dict(ours.state_dict())
+    edges = SparseTensor(row=EDGES[1], col=EDGES[0], sparse_sizes=(5, 5)) if sparse else EDGES
+    assert explain_lowering(ours, X, edges)[0].ran == "fused"
+    (out, weights), (expected, wanted) = (layer(X, edges, return_attention_weights=True) for layer in (ours, theirs))
+    close(out, expected)
+    if sparse:
+        close(weights.to_dense(), wanted.to_dense())
+    else:
+        assert torch.equal(weights[0], wanted[0])
+        close(weights[1], wanted[1])
+    assert (ours(X, EDGES) - out).abs().max() < 1e-5
