@@ -59,7 +59,7 @@ def bag(items):
 
 def wl(graphs, starts=None):
     adj = [neighbours(g) for g in graphs]
-    starts = starts or [{v: 0 for v in a} for a in adj]
+    starts = starts or [dict.fromkeys(a, 0) for a in adj]
     return flat(refine(starts, lambda i, c, v: bag(c[u] for u in adj[i][v])))
 
 
@@ -91,7 +91,7 @@ def kfwl(graphs, k):
 
 
 def gd_wl(graphs, distances):
-    starts = [{v: 0 for v in range(g.n)} for g in graphs]
+    starts = [dict.fromkeys(range(g.n), 0) for g in graphs]
     return flat(refine(starts, lambda i, c, v: bag((distances[i][v, u], c[u]) for u in c)))
 
 

@@ -47,8 +47,8 @@ def shrikhande():
 def cfi_pair(base):
     """Cai, Fürer, Immerman over a connected base graph, straight and twisted at its first edge.
 
-    Vertices (v, S) with S an even set of edges at v; over an edge e = vw, (v, S) meets (w, T) if e lies in both or none,
-    on the twisted edge if it lies in exactly one.
+    Vertices (v, S) with S an even set of edges at v; over an edge e = vw, (v, S) meets (w, T) if e lies in both or in
+    none, on the twisted edge if it lies in exactly one.
     """
     edges = [tuple(e) for e in base.edges.tolist()]
     at = {v: [e for e in edges if v in e] for v in range(base.n)}

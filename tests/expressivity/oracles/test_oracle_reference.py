@@ -65,7 +65,12 @@ def test_the_hard_pairs_tell_the_oracles_apart():
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("coarse", "fine"),
-    [("gd-wl-walks", "node-marking"), ("node-marking", "local-2-fwl"), ("local-2-fwl", "sswl"), ("sswl", "2-fwl")],
+    [
+        ("gd-wl-walks", "node-marking"),
+        ("node-marking", "local-2-fwl"),
+        ("local-2-fwl", "sswl"),
+        pytest.param("sswl", "2-fwl", marks=pytest.mark.slow),
+    ],
 )
 def test_same_verdict_where_neighbours_in_the_hierarchy_differ(coarse, fine, data_root):
     """On the smallest BREC pair that one of two oracles of near-equal power separates and the other does not."""
