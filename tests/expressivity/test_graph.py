@@ -34,7 +34,7 @@ def test_graph6_equals_networkx_both_ways(g):
     assert Graph.from_graph6(nx.to_graph6_bytes(g)) == graph == Graph.from_networkx(g)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 61, 62, 63, 64, 300, 1000])
+@pytest.mark.parametrize("n", [0, 1, 2, 61, 62, 63, 64, 300])
 def test_graph6_at_the_borders_of_the_order(n):
     g = nx.gnm_random_graph(n, 3 * n, seed=n)
     assert Graph.from_networkx(g).graph6() == nx_line(g)

@@ -14,7 +14,7 @@ bounded tree-width", STACS 2024.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -112,19 +112,33 @@ def generalized_petersen(n: int, k: int) -> Graph:
     return Graph.from_edges(2 * n, outer + inner + [(i, n + i) for i in ring])
 
 
-def cfi() -> Suite:
-    """One pair over each base; the category is the exact treewidth, computed here."""
-    by_name = bases()
-    widths = {name: treewidth(base) for name, base in by_name.items()}
-    graphs = tuple(graph for base in by_name.values() for graph in cfi_pair(base))
+def cfi_suite(name: str, by_name: Mapping[str, Graph]) -> Suite:
+    """One pair over each base; the category is the exact treewidth of the base, computed here.
+
+    Raises:
+        ValueError: a base that is not connected or too large for the pair or for its treewidth; names it.
+    """
+    graphs: list[Graph] = []
+    widths = []
+    for title, base in by_name.items():
+        try:
+            graphs.extend(cfi_pair(base))
+            widths.append(treewidth(base))
+        except ValueError as error:
+            raise ValueError(f"suite {name}, base {title}: {error}") from None
     return Suite(
-        "cfi",
-        graphs,
+        name,
+        tuple(graphs),
         np.arange(len(graphs)).reshape(-1, 2),
-        tuple(f"treewidth {width}" for width in widths.values()),
+        tuple(f"treewidth {width}" for width in widths),
         source="CFI pairs over " + ", ".join(by_name),
-        facts={"bases": tuple(by_name), "treewidth": tuple(widths.values())},
+        facts={"bases": tuple(by_name), "treewidth": tuple(widths)},
     )
+
+
+def cfi() -> Suite:
+    """The suite over `bases`."""
+    return cfi_suite("cfi", bases())
 
 
 def _parity(mask: np.ndarray) -> np.ndarray:

@@ -48,4 +48,4 @@ def pairs_suite(path: Path) -> Suite:
                 f"{graphs[i].n} and {graphs[i + 1].n}; such a pair is told apart by counting, drop it"
             )
     pairs = np.arange(len(graphs), dtype=np.int64).reshape(-1, 2)
-    return Suite(path.stem, graphs, pairs, source=path.name)
+    return Suite(path.name, graphs, pairs, source="the user's own pairs")

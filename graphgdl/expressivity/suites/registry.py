@@ -9,7 +9,7 @@ from pathlib import Path
 
 from graphgdl.expressivity.suites import brec, exp, graph8c
 from graphgdl.expressivity.suites.atlas import atlas
-from graphgdl.expressivity.suites.cfi import cfi
+from graphgdl.expressivity.suites.cfi import cfi, cfi_suite
 from graphgdl.expressivity.suites.circulant import csl
 from graphgdl.expressivity.suites.families import sr16, sr28
 from graphgdl.expressivity.suites.latin import latin36
@@ -84,10 +84,11 @@ SUITES: dict[str, SuiteInfo] = {
 
 
 def load_suite(name_or_path: str | Path, root: str | Path | None = None) -> Suite:
-    """A suite by name, or a user's own pairs from a graph6 file (lines 2i and 2i + 1 are pair i).
+    """A suite by name, or from a user's own graph6 file.
 
     Args:
-        name_or_path: a key of `SUITES`, or the path of a `.g6` file.
+        name_or_path: a key of `SUITES`; the path of a `.g6` file whose lines 2i and 2i + 1 are pair i; or `cfi:` and
+            the path of one whose lines are base graphs, for the CFI pairs over them.
         root: the folder with the public data sets; only for suites that are not embedded.
 
     Raises:
@@ -98,8 +99,12 @@ def load_suite(name_or_path: str | Path, root: str | Path | None = None) -> Suit
     Suite('sr25', graphs=15, pairs=105)
     """
     info = SUITES.get(str(name_or_path))
+    if info is None and str(name_or_path).startswith("cfi:"):
+        path = _existing(Path(str(name_or_path).removeprefix("cfi:")))
+        bases = read_graph6_file(path)
+        return cfi_suite(f"cfi:{path.name}", {f"{path.name} line {i}": base for i, base in enumerate(bases, start=1)})
     if info is None:
-        return _from_path(name_or_path)
+        return pairs_suite(_existing(Path(name_or_path)))
     if info.embedded:
         return _embedded(info.name)
     if root is None:
@@ -128,12 +133,9 @@ def _locate(info: SuiteInfo, root: Path) -> Path:
     )
 
 
-def _from_path(name_or_path: str | Path) -> Suite:
-    path = Path(name_or_path)
+def _existing(path: Path) -> Path:
     if path.is_file():
-        return pairs_suite(path)
+        return path
     if path.suffix == ".g6" or len(path.parts) > 1:
-        raise FileNotFoundError(f"{path}: expected a graph6 file with two lines per pair, found none")
-    raise ValueError(
-        f"unknown suite {str(name_or_path)!r}; choose one of {', '.join(SUITES)}, or the path of a .g6 file"
-    )
+        raise FileNotFoundError(f"{path}: expected a graph6 file, found none")
+    raise ValueError(f"unknown suite {str(path)!r}; choose one of {', '.join(SUITES)}, or the path of a .g6 file")

@@ -75,6 +75,21 @@ def test_k_fwl_parts_a_pair_exactly_if_the_treewidth_is_at_most_k(oracle, k):
         assert separates(suite.graphs[a], suite.graphs[b]) == (width <= k), (suite.facts["bases"][a // 2], width)
 
 
+def test_a_suite_over_a_users_own_bases(tmp_path):
+    path = tmp_path / "bases.g6"
+    path.write_bytes(b"".join(nx.to_graph6_bytes(g, header=False) for g in (nx.complete_graph(4), nx.path_graph(3))))
+    suite = load_suite(f"cfi:{path}")
+    assert suite.name == "cfi:bases.g6"
+    assert suite.graphs == (*cfi_pair(SMALL["K4"]), *cfi_pair(Graph.from_edges(3, [(0, 1), (1, 2)])))
+    assert suite.categories == ("treewidth 3", "treewidth 1")
+    with open(path, "ab") as file:
+        file.write(nx.to_graph6_bytes(nx.empty_graph(3), header=False))
+    with pytest.raises(ValueError, match=r"suite cfi:bases.g6, base bases.g6 line 3: `base` must be connected"):
+        load_suite(f"cfi:{path}")
+    with pytest.raises(FileNotFoundError, match=r"none.g6: expected a graph6 file, found none"):
+        load_suite(f"cfi:{tmp_path / 'none.g6'}")
+
+
 def test_bases_are_what_their_names_say():
     by_name = bases()
     expected = {

@@ -247,7 +247,7 @@ def test_a_users_own_pairs(tmp_path):
         nx.to_graph6_bytes(nx.cycle_graph(6)) + nx.to_graph6_bytes(nx.circulant_graph(6, [2]), header=False)
     )
     suite = load_suite(str(path))
-    assert (suite.name, suite.num_pairs, suite.pair(0)) == ("mine", 1, (0, 1))
+    assert (suite.name, suite.num_pairs, suite.pair(0)) == ("mine.g6", 1, (0, 1))
     assert suite.graphs == (Graph.from_networkx(nx.cycle_graph(6)), Graph.from_networkx(nx.circulant_graph(6, [2])))
 
 
@@ -274,7 +274,7 @@ def test_names_and_places_that_are_not_there(tmp_path):
         ValueError, match=r"unknown suite 'brek'; choose one of csl, .*brec.* or the path of a .g6 file"
     ):
         load_suite("brek")
-    with pytest.raises(FileNotFoundError, match=r"expected a graph6 file with two lines per pair, found none"):
+    with pytest.raises(FileNotFoundError, match=r"none.g6: expected a graph6 file, found none"):
         load_suite(tmp_path / "none.g6")
     with pytest.raises(ValueError, match=r"suite exp is read from a folder: pass its `root`, which holds exp/EXP.npz"):
         load_suite("exp")
