@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-if TYPE_CHECKING:
-    import numpy as np
+from .library import host, kernel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +34,6 @@ class Rows:
 
     def resize(self, num_rows: int) -> Rows:
         """Return the same edges with more empty rows, or fewer, at the end."""
-        import numpy as np
-
         missing = max(num_rows - self.num_rows, 0)
         ptr = np.concatenate([self.ptr[: num_rows + 1], np.full(missing, self.ptr[-1])])
         return Rows(ptr, self.col, self.edge)
@@ -43,8 +41,6 @@ class Rows:
     def cuts(self, parts: int) -> list[int]:
         """Return at most `parts` + 1 ascending row bounds with about equally many edges between them."""
         if parts not in self._cuts:
-            import numpy as np
-
             load = self.ptr + np.arange(len(self.ptr))
             bounds = np.searchsorted(load, np.linspace(0, load[-1], parts + 1))
             self._cuts[parts] = np.unique(bounds).tolist()
@@ -54,15 +50,19 @@ class Rows:
 class Plan:
     """What is known of one index tensor: the range of each of its rows, and the sorted edges.
 
-    A plan copies what it needs and holds neither the tensor nor its memory.
+    A plan copies the indices and checks the copy, so that a kernel reads nothing unchecked; it holds neither the
+    tensor nor its memory.
     """
 
     def __init__(self, index: Tensor, name: str) -> None:
-        from .cpu.sort import scan
-
-        keys = index.detach().numpy()
+        values = host(index)
+        values = values if values.ndim == 2 else values[None]
+        keys = np.empty(values.shape, np.int32)
+        scan = kernel("sort", "copy_and_scan")
         self.name = name
-        self.range = [scan(key) for key in (keys if keys.ndim == 2 else keys[None])]
+        self.range = [scan(key, copy) for key, copy in zip(values, keys, strict=True)]
+        too_large = max(values.shape[1], *(high for _, high, _ in self.range)) > np.iinfo(np.int32).max
+        self._keys = values.copy() if too_large else keys
         self._rows: dict[tuple[int, int], Rows] = {}
 
     def check(self, axis: int, bound: int) -> None:
@@ -76,32 +76,25 @@ class Plan:
                 "number the nodes from 0, or pass the right number of rows"
             )
 
-    def rows(self, index: Tensor, axis: int, num_rows: int) -> Rows:
-        """Return the edges grouped by `index[axis]`, sorted at the first call."""
+    def rows(self, axis: int, num_rows: int) -> Rows:
+        """Return the edges grouped by `index[axis]`, which `check` has passed; sorted at the first call."""
         rows = self._rows.get((axis, num_rows))
         if rows is None:
-            sorted_once = next((r for (a, _), r in self._rows.items() if a == axis), None)
-            rows = self._sort(index, axis, num_rows) if sorted_once is None else sorted_once.resize(num_rows)
+            sorted_once = next((r for (a, _), r in list(self._rows.items()) if a == axis), None)
+            rows = self._sort(axis, num_rows) if sorted_once is None else sorted_once.resize(num_rows)
             self._rows[axis, num_rows] = rows
         return rows
 
-    def _sort(self, index: Tensor, axis: int, num_rows: int) -> Rows:
-        import numpy as np
-
-        from .cpu.sort import count, place
-
-        keys = index.detach().numpy()
-        key = keys if keys.ndim == 1 else keys[axis]
-        other = key[:0] if keys.ndim == 1 else keys[1 - axis]
-        largest = max(len(key), *(high for _, high, _ in self.range))
-        small = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
-        ptr = np.empty(num_rows + 1, np.int64)
-        count(key, ptr)
+    def _sort(self, axis: int, num_rows: int) -> Rows:
+        key = self._keys[axis]
+        other = self._keys[1 - axis] if len(self._keys) == 2 else key[:0]
+        ptr = np.zeros(num_rows + 1, np.int64)
+        kernel("sort", "count")(key, ptr)
         if self.range[axis][2]:
-            return Rows(ptr, other.astype(small), np.empty(0, small))
-        edge = np.empty(len(key), small)
-        place(key, ptr, edge)
-        return Rows(ptr, other[edge].astype(small) if len(other) else other.astype(small), edge)
+            return Rows(ptr, other, key[:0])
+        edge, col = np.empty_like(key), np.empty_like(other)
+        kernel("sort", "place")(key, other, ptr, edge, col)
+        return Rows(ptr, col, edge)
 
 
 _plans: dict[int, tuple[weakref.ref[Tensor], int, Plan]] = {}
@@ -128,7 +121,7 @@ def plan(index: Tensor, name: str = "edge_index") -> Plan:
     def forget(dead: Any) -> None:
         latest = _plans.get(key)
         if latest is not None and latest[0] is dead:
-            del _plans[key]
+            _plans.pop(key, None)
 
     _plans[key] = (weakref.ref(index, forget), version, made)
     return made

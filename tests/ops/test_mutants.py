@@ -34,7 +34,7 @@ def with_argument(position, value):
 
 def swapped_ends(patcher):
     original = rows.Plan.rows
-    patcher.setattr(rows.Plan, "rows", lambda self, index, axis, n: original(self, index, 1 - axis, n))
+    patcher.setattr(rows.Plan, "rows", lambda self, axis, n: original(self, 1 - axis, n))
 
 
 def last_row_dropped(module):

@@ -8,14 +8,15 @@ from .jit import jit
 
 
 @jit
-def scan(key: Any) -> tuple[int, int, bool]:
-    """Return the least key, the greatest key, and whether the keys ascend; (0, -1, True) without keys."""
+def copy_and_scan(key: Any, copy: Any) -> tuple[int, int, bool]:
+    """Copy the keys; return the least, the greatest, and whether they ascend; (0, -1, True) without keys."""
     if key.shape[0] == 0:
         return 0, -1, True
     low = high = previous = key[0]
     ascending = True
     for k in range(key.shape[0]):
         value = key[k]
+        copy[k] = value
         low = min(low, value)
         high = max(high, value)
         ascending = ascending and value >= previous
@@ -25,8 +26,7 @@ def scan(key: Any) -> tuple[int, int, bool]:
 
 @jit
 def count(key: Any, ptr: Any) -> None:
-    """Fill `ptr` (rows + 1) so that row i owns positions ptr[i] to ptr[i + 1]."""
-    ptr[:] = 0
+    """Turn the zeros in `ptr` (rows + 1) into bounds: row i owns positions ptr[i] to ptr[i + 1]."""
     for k in range(key.shape[0]):
         ptr[key[k] + 1] += 1
     for i in range(1, ptr.shape[0]):
@@ -34,10 +34,14 @@ def count(key: Any, ptr: Any) -> None:
 
 
 @jit
-def place(key: Any, ptr: Any, edge: Any) -> None:
-    """Fill `edge` with the edge ids in row order, equal keys in the caller's order."""
+def place(key: Any, other: Any, ptr: Any, edge: Any, col: Any) -> None:
+    """Fill `edge` with edge ids and `col` with their `other` ends in row order, equal keys in the caller's order."""
     slot = ptr.copy()
+    paired = other.shape[0] > 0
     for k in range(key.shape[0]):
         row = key[k]
-        edge[slot[row]] = k
-        slot[row] += 1
+        position = slot[row]
+        slot[row] = position + 1
+        edge[position] = k
+        if paired:
+            col[position] = other[k]
