@@ -7,6 +7,7 @@ r"""Softmax over the edges of each segment.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,5 +50,17 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 segment_softmax = define(
     "segment_softmax(Tensor src, Tensor index, SymInt num_segments) -> Tensor", _cpu, _fake, _backward, _setup
 )
-for _device in ("cpu", "cuda"):  # as torch.softmax does
-    torch.library.register_autocast("graphgdl::segment_softmax", _device, torch.float32, lib=LIBRARY)
+
+
+def _autocast_rule(device: str) -> Callable[[Tensor, Tensor, int], Tensor]:
+    def rule(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
+        if src.dtype in (torch.float16, torch.bfloat16):  # as torch.softmax does
+            src = src.float()
+        with torch.autocast(device, enabled=False):
+            return segment_softmax(src, index, num_segments)
+
+    return rule
+
+
+LIBRARY.impl("segment_softmax", _autocast_rule("cpu"), "AutocastCPU")
+LIBRARY.impl("segment_softmax", _autocast_rule("cuda"), "AutocastCUDA")

@@ -121,3 +121,19 @@ def test_no_channels():
         assert segment_reduce(src, index, 2, reduce).shape == (2, 0)
     assert segment_softmax(src, index, 2).shape == (3, 0)
     assert segment_expand(torch.empty(2, 0), index).shape == (3, 0)
+
+
+def test_gradient_under_autocast_has_the_dtype_of_the_scores():
+    index = torch.tensor([0, 1, 0, 1, 1])
+    for dtype, result in (
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ):
+        src = draw(5, dtype=dtype, grad=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = segment_softmax(src, index, 2)
+        (grad,) = torch.autograd.grad(out[0], src)
+        assert out.dtype == result
+        assert grad.dtype == dtype
+        assert grad.abs().sum() > 0
