@@ -14,7 +14,9 @@ from graphgdl.ops.cpu import pool
 
 
 @pytest.fixture
-def threads():
+def threads(monkeypatch):
+    """Set the number of threads, and use them for graphs of a size that suits a test."""
+    monkeypatch.setattr(pool, "SERIAL_WORK", 50_000)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -57,6 +59,7 @@ def test_bitwise_equal_over_runs_and_thread_counts(threads, monkeypatch):
 
 def test_small_work_stays_on_the_calling_thread(threads, monkeypatch):
     threads(2)
+    monkeypatch.undo()
     monkeypatch.setattr(pool, "_start", lambda task, workers: pytest.fail("started a thread for a molecule"))
     edge_index = torch.randint(20, (2, 40), generator=torch.Generator().manual_seed(0))
     gather_scatter(torch.randn(20, 64), edge_index)
