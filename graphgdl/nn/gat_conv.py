@@ -17,10 +17,12 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import nn as pyg
+from torch_geometric.utils import is_torch_sparse_tensor
 
 from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.self_loops import with_self_loops
 
 
 def _weighted_sum(layer: GATConv, edge_index: Tensor, num_dst: int, x: Any, alpha: Tensor) -> Tensor:
@@ -87,4 +89,21 @@ class GATConv(Lowered, pyg.GATConv, lowerings={"fused": Lowering(_weighted_sum, 
     ) -> Any:
         """Return the new node features, and the attention weights if asked for."""
         edge_index = edges_of(edge_index, x, size, edge_attr=edge_attr)
-        return super().forward(x, edge_index, edge_attr, size, return_attention_weights)
+        if not self.add_self_loops or type(edge_index) is not Tensor or is_torch_sparse_tensor(edge_index):
+            return super().forward(x, edge_index, edge_attr, size, return_attention_weights)
+        src, dst = (x, x) if isinstance(x, Tensor) else x
+        to_src, to_dst = (self.lin, self.lin) if self.lin is not None else (self.lin_src, self.lin_dst)
+        shape = (-1, self.heads, self.out_channels)
+        x_src = to_src(src).view(shape)
+        x_dst = x_src if dst is src and to_dst is to_src else None if dst is None else to_dst(dst).view(shape)
+        scores = ((x_src * self.att_src).sum(-1), None if x_dst is None else (x_dst * self.att_dst).sum(-1))
+        looped = with_self_loops(edge_index, min(size or [t.size(0) for t in (src, dst) if t is not None]))
+        features = None if edge_attr is None else looped.features(edge_attr, self.fill_value)
+        alpha = self.edge_updater(looped.edge_index, alpha=scores, edge_attr=features, size=size)
+        out = self.propagate(looped.edge_index, x=(x_src, x_dst), alpha=alpha, size=size)
+        out = out.flatten(1) if self.concat else out.mean(dim=1)
+        if self.res is not None and dst is not None:
+            out = out + self.res(dst)
+        if self.bias is not None:
+            out = out + self.bias
+        return (out, (looped.edge_index, alpha)) if return_attention_weights else out

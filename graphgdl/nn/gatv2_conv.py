@@ -17,10 +17,12 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import nn as pyg
+from torch_geometric.utils import is_torch_sparse_tensor
 
 from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.self_loops import with_self_loops
 
 
 def _weighted_sum(layer: GATv2Conv, edge_index: Tensor, num_dst: int, x: Any, alpha: Tensor) -> Tensor:
@@ -81,4 +83,19 @@ class GATv2Conv(Lowered, pyg.GATv2Conv, lowerings={"fused": Lowering(_weighted_s
     ) -> Any:
         """Return the new node features, and the attention weights if asked for."""
         edge_index = edges_of(edge_index, x, edge_attr=edge_attr)
-        return super().forward(x, edge_index, edge_attr, return_attention_weights)
+        if not self.add_self_loops or type(edge_index) is not Tensor or is_torch_sparse_tensor(edge_index):
+            return super().forward(x, edge_index, edge_attr, return_attention_weights)
+        src, dst = (x, x) if isinstance(x, Tensor) else x
+        shape = (-1, self.heads, self.out_channels)
+        x_l = self.lin_l(src).view(shape)
+        x_r = x_l if dst is src and self.share_weights else self.lin_r(dst).view(shape)
+        looped = with_self_loops(edge_index, min(src.size(0), dst.size(0)))
+        features = None if edge_attr is None else looped.features(edge_attr, self.fill_value)
+        alpha = self.edge_updater(looped.edge_index, x=(x_l, x_r), edge_attr=features)
+        out = self.propagate(looped.edge_index, x=(x_l, x_r), alpha=alpha)
+        out = out.flatten(1) if self.concat else out.mean(dim=1)
+        if self.res is not None:
+            out = out + self.res(dst)
+        if self.bias is not None:
+            out = out + self.bias
+        return (out, (looped.edge_index, alpha)) if return_attention_weights else out

@@ -17,7 +17,6 @@ from typing import Any
 
 from torch import Tensor
 from torch_geometric import nn as pyg
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
@@ -25,6 +24,7 @@ from graphgdl import ops
 from graphgdl.nn.inputs import edges_of, plain
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.memo import remembered
+from graphgdl.nn.self_loops import with_self_loops
 
 
 def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Tensor, edge_weight: Tensor | None) -> Tensor:
@@ -35,8 +35,9 @@ def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Tensor, edge_wei
 class GCNConv(Lowered, pyg.GCNConv, lowerings={"fused": Lowering(_fused)}):
     r"""The graph convolution of Kipf and Welling; options and state dict are PyG's.
 
-    Without `edge_weight` the normalised edges are remembered on the `edge_index` tensor, so that only the first call
-    computes degrees; with it they are computed at each call, and the gradient reaches the weights.
+    The edges with their self-loops, and without `edge_weight` the degrees too, are remembered on the `edge_index`
+    tensor; the degrees of given weights are computed at each call, and the gradient reaches the weights.
+    A self-loop that is there keeps its weight; on the diagonal of a `SparseTensor` it is overwritten, as in PyG.
 
     Args:
         in_channels: size of each input sample, -1 to take it from the first input.
@@ -70,36 +71,33 @@ class GCNConv(Lowered, pyg.GCNConv, lowerings={"fused": Lowering(_fused)}):
         sparse = isinstance(edge_index, SparseTensor)
         if sparse and edge_weight is None and not self.cached and self._customised() is None:
             edge_index, edge_weight = plain(edge_index)
-            if self.add_self_loops:
-                edge_index, edge_weight = _without_loops(edge_index, edge_weight)
         elif sparse or is_torch_sparse_tensor(edge_index):
             return super().forward(x, edge_index, edge_weight)
-        if not self.normalize or isinstance(x, tuple | list):
-            return super().forward(x, edge_index, edge_weight)
-        edge_index, _ = plain(edge_index)
         if self.improved and edge_weight is None:
             edge_weight = x.new_ones(edge_index.size(1))
-        if self.cached or edge_weight is not None:
+        if not self.normalize or self.cached or isinstance(x, tuple | list):
             return super().forward(x, edge_index, edge_weight)
-        options = (x.size(self.node_dim), self.improved, self.add_self_loops, self.flow, x.dtype)
-
-        def normalise() -> tuple[Tensor | None, Tensor]:
-            edges, weight = gcn_norm(edge_index, None, *options)
-            return (None if edges is edge_index else edges), weight  # what is remembered must not hold its own key
-
-        edges, weight = remembered(edge_index, ("gcn_norm", *options), normalise)
-        out = self.propagate(edge_index if edges is None else edges, x=self.lin(x), edge_weight=weight)
+        edges, weight = self._normalise(plain(edge_index)[0], edge_weight, x, keep_loops=not sparse)
+        out = self.propagate(edges, x=self.lin(x), edge_weight=weight)
         return out if self.bias is None else out + self.bias
 
+    def _normalise(
+        self, edge_index: Tensor, given: Tensor | None, x: Tensor, keep_loops: bool
+    ) -> tuple[Tensor, Tensor]:
+        n = int(x.shape[self.node_dim])
+        end = 1 if self.flow == "source_to_target" else 0
+        looped = with_self_loops(edge_index, n) if self.add_self_loops else None
+        edges = edge_index if looped is None else looped.edge_index
+        if given is None:
+            key = ("gcn_norm", n, end, x.dtype)
+            return edges, remembered(edges, key, lambda: _scaled(edges, x.new_ones(edges.size(1)), n, end))
+        weight = given.view(-1)
+        weight = weight if looped is None else looped.weights(weight, 2.0 if self.improved else 1.0, keep_loops)
+        return edges, _scaled(edges, weight, n, end)
 
-def _without_loops(edge_index: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Drop the diagonal of a sparse adjacency, which PyG overwrites with ones; both results stay the same objects."""
 
-    def split() -> tuple[Tensor, Tensor] | None:
-        keep = edge_index[0] != edge_index[1]
-        return None if bool(keep.all()) else (edge_index[:, keep], keep)
-
-    kept = remembered(edge_index, "loop-free", split)
-    if kept is None:
-        return edge_index, weight
-    return kept[0], None if weight is None else weight[kept[1]]
+def _scaled(edges: Tensor, weight: Tensor, n: int, end: int) -> Tensor:
+    """Divide each weight by the square roots of the degrees of its two nodes; degrees are sums over `edges[end]`."""
+    degree = weight.new_zeros(n).index_add(0, edges[end], weight)
+    scale = degree.pow(-0.5).masked_fill(degree == 0, 0.0)
+    return scale[edges[0]] * weight * scale[edges[1]]
