@@ -1,0 +1,13 @@
+"""Laws as assertions, for our layers and for anybody's. Needs neither pytest nor hypothesis."""
+
+from graphgdl.testing.contract import assert_contract, assert_disjoint_union, assert_not_vacuous, assert_twin_fails
+from graphgdl.testing.equivariance import assert_equivariant, call_module
+
+__all__ = [
+    "assert_contract",
+    "assert_disjoint_union",
+    "assert_equivariant",
+    "assert_not_vacuous",
+    "assert_twin_fails",
+    "call_module",
+]
