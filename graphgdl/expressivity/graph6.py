@@ -62,9 +62,7 @@ def decode(text: str | bytes) -> tuple[int, np.ndarray]:
     position = filled[row] * 6 + column
     if position.size and position[-1] >= n * (n - 1) // 2:
         raise ValueError(f"graph6: padding bits of order {n} must be zero, got bit {position[-1]} set")
-    v = (1 + np.sqrt(1 + 8.0 * position)).astype(np.int64) // 2
-    v -= v * (v - 1) // 2 > position  # the square root may round up
-    v += v * (v + 1) // 2 <= position  # or down
+    v = (1 + np.sqrt(1 + 8.0 * position)).astype(np.int64) // 2  # the floor is exact while n < 2^25
     u = position - v * (v - 1) // 2
     order = np.lexsort((v, u))
     return n, np.stack([u[order], v[order]], axis=1)

@@ -60,6 +60,7 @@ def test_orders_are_spelt_as_networkx_spells_them(n):
         ("D\x7fc", r"bytes must lie in 63..126, got 127 at position 1"),
         ("D\xe9c", "bytes must lie in 63..126, got 'é' at 1"),
         (b"D\xe9c", "bytes must lie in 63..126, got 233 at position 1"),
+        ("DQe", "padding bits of order 5 must be zero, got bit 10 set"),
         ("DQd", "padding bits of order 5 must be zero, got bit 11 set"),
         ("~", "the order is cut off, expected 4 bytes, got 1"),
         ("~?@", "the order is cut off, expected 4 bytes, got 3"),

@@ -77,6 +77,8 @@ def godsil_mckay(graph: Graph, vertices: Collection[int]) -> Graph:
 
 
 def _indicator(n: int, vertices: Collection[int]) -> np.ndarray:
+    if not {*vertices} <= {*range(n)}:
+        raise ValueError(f"`vertices` must lie in 0..{n - 1}, got {sorted(vertices)}")
     indicator = np.zeros(n, dtype=np.uint8)
     indicator[list(vertices)] = 1
     return indicator
