@@ -1,6 +1,6 @@
 """Aggregation over neighbours: graphgdl.ops beside gather + scatter, torch_scatter and torch_sparse.
 
-    python benchmarks/gather_scatter.py [--quick] [--json FILE]
+    python benchmarks/gather_scatter.py [--quick] [--repeats K] [--json FILE]
 
 Each side is first checked against float64, value and gradients; a wrong one has no time. Then all sides of a case run
 in turns in this process. Figures are medians in milliseconds with the quartiles' distance; `ratio` is the side's
@@ -198,9 +198,12 @@ def environment() -> dict[str, object]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one small graph, few repeats")
+    parser.add_argument("--quick", action="store_true", help="one small graph")
+    parser.add_argument("--repeats", type=int, default=9, help="timed rounds of each case")
     parser.add_argument("--json", help="write the environment and all rows to this file")
     options = parser.parse_args()
+    if options.repeats < 2:
+        parser.error("--repeats must be at least 2, for a spread")
     sizes = [(2_000, 20_000)] if options.quick else [(20_000, 400_000), (100_000, 1_000_000)]
     facts = environment()
     print("  ".join(f"{key} {value}" for key, value in facts.items()))
@@ -208,7 +211,7 @@ def main() -> int:
     for n, e in sizes:
         for shape in SHAPES:
             print(f"\nn={n} e={e} {shape}, float32, 64 channels, edges sorted by destination")
-            for row in measure(n, e, shape, 5 if options.quick else 15):
+            for row in measure(n, e, shape, options.repeats):
                 rows.append(row)
                 if "reason" in row:
                     print(f"  {row['side']:22} no time: {row['reason']}")

@@ -22,7 +22,7 @@ def _gather_arg_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_ds
     known = plan(edge_index)
     known.check(0, x.size(0))
     known.check(1, num_dst)
-    rows = known.rows(edge_index, 1, num_dst)
+    rows = known.rows(1, num_dst)
     arg = torch.empty((num_dst, *x.shape[1:]), dtype=torch.int64)
     if arg.numel():
         channels = math.prod(x.shape[1:])
@@ -91,7 +91,8 @@ def gather_extreme(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst
     detached = None if weight is None else weight.detach()
     arg = gather_arg(x.detach(), detached, edge_index, num_dst, largest)
     edge = arg.clamp(min=0)
-    value = x.gather(0, edge_index[0].long()[edge])
+    node = edge_index[0].index_select(0, edge.reshape(-1)).view_as(edge)
+    value = x.gather(0, node.long())
     if weight is not None:
         heads = 1 if weight.dim() == 1 else weight.size(1)
         if heads > 1:
