@@ -25,11 +25,10 @@ class Suite:
         categories: one per explicit pair; empty means that the pairs form one category.
         source: where the graphs come from, or how they are made.
         facts: what is known and was checked at load, such as the parameters of a strongly regular family.
-        equal_order: refuse explicit pairs of graphs on different numbers of vertices.
 
     Raises:
-        ValueError: no pair to separate, an index out of range, a pair of a graph with itself, a pair of different
-            order, a number of categories that is not the number of pairs.
+        ValueError: a graph without vertices, no pair to separate, an index out of range, a pair of a graph with itself,
+            a pair of different order (counting separates it), a number of categories that is not the number of pairs.
 
     >>> triangles, hexagon = Graph.from_graph6("EwCW"), Graph.from_graph6("EhEG")
     >>> suite = Suite("two", (triangles, hexagon), np.array([[0, 1]]), ("cycles",))
@@ -43,12 +42,13 @@ class Suite:
     categories: tuple[str, ...] = ()
     source: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    equal_order: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", tuple(self.graphs))
         object.__setattr__(self, "categories", tuple(self.categories))
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+        if empty := [i for i, graph in enumerate(self.graphs) if graph.n == 0]:
+            raise ValueError(f"suite {self.name}: graph {empty[0]} has no vertex")
         if self.pairs is not None:
             pairs = np.array(self.pairs, dtype=np.int64)
             pairs.flags.writeable = False
@@ -70,17 +70,16 @@ class Suite:
             raise ValueError(f"suite {self.name}: `pairs` must index the {len(self.graphs)} graphs, got {pairs.max()}")
         if (same := np.flatnonzero(pairs[:, 0] == pairs[:, 1])).size:
             raise ValueError(f"suite {self.name}: pair {same[0]} holds the same graph twice")
-        if self.equal_order:
-            orders = np.array([graph.n for graph in self.graphs])[pairs]
-            if (bad := np.flatnonzero(orders[:, 0] != orders[:, 1])).size:
-                n, m = orders[bad[0]]
-                raise ValueError(
-                    f"suite {self.name}: the graphs of a pair must have the same number of vertices, pair {bad[0]} has "
-                    f"{n} and {m}; such a pair is told apart by counting, drop it"
-                )
+        orders = np.array([graph.n for graph in self.graphs])[pairs]
+        if (bad := np.flatnonzero(orders[:, 0] != orders[:, 1])).size:
+            n, m = orders[bad[0]]
+            raise ValueError(
+                f"suite {self.name}: the graphs of a pair must have the same number of vertices, pair {bad[0]} has "
+                f"{n} and {m}; such a pair is told apart by counting, drop it"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (self.name, self.graphs, self.pairs, self.categories, self.source, dict(self.facts), self.equal_order)
+        state = (self.name, self.graphs, self.pairs, self.categories, self.source, dict(self.facts))
         return Suite, state
 
     def __repr__(self) -> str:

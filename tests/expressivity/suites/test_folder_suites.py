@@ -256,6 +256,8 @@ def test_a_users_own_pairs(tmp_path):
     [
         ("Bw\nBg\nBw\n", "mine.g6: expected two lines per pair, got 3 graphs"),
         ("Bw\nBg\nBw\nCF\n", "lines 3 and 4: the graphs of a pair must have the same number of vertices, got 3 and 4"),
+        (">>graph6<<\nBw\nCF\n", "lines 2 and 3: the graphs of a pair must have the same number of vertices"),
+        (">>graph6<<Bw\nCF\n", "lines 1 and 2: the graphs of a pair must have the same number of vertices"),
         ("Bw\nB\n", "mine.g6, line 2: graph6: order 3 needs 1 bytes of adjacency, got 0"),
         ("Bw\n\nBg\n", "mine.g6, line 2: graph6: expected a graph, got an empty line"),
         (">>graph6<<\nBw\nB!\n", "mine.g6, line 3: graph6: bytes must lie in 63..126, got 33 at position 1"),

@@ -134,6 +134,9 @@ def test_godsil_mckay_keeps_the_spectrum_and_leaves_the_rook_for_shrikhande():
     assert srg_parameters(switched) == (16, 6, 2, 2)
     assert nx.is_isomorphic(as_nx(switched), as_nx(shrikhande()))
     assert np.allclose(np.linalg.eigvalsh(switched.adjacency()), np.linalg.eigvalsh(rook(4).adjacency()))
+    for switching in (switch, godsil_mckay):
+        with pytest.raises(ValueError, match=r"`vertices` must lie in 0..15, got \[-1, 3\]"):
+            switching(rook(4), [3, -1])
     with pytest.raises(ValueError, match=r"`vertices` must be a Godsil-McKay switching set, got \[0, 1, 2\]"):
         godsil_mckay(rook(4), [0, 1, 2])
 

@@ -62,6 +62,7 @@ def test_explicit_pairs_and_categories():
     [
         ((GRAPHS[:1],), "suite s: expected at least one pair, got 1 graphs and no pair"),
         ((GRAPHS, np.zeros((0, 2), int)), "expected at least one pair"),
+        (((*GRAPHS, Graph(0, [])),), "suite s: graph 4 has no vertex"),
         ((GRAPHS, [[0, 1, 2]]), r"`pairs` must have shape \(p, 2\), got \(1, 3\)"),
         ((GRAPHS, [[0, 4]]), "`pairs` must index the 4 graphs, got 4"),
         ((GRAPHS, [[0, -1]]), "`pairs` must index the 4 graphs"),
