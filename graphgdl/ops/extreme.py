@@ -104,6 +104,6 @@ def gather_extreme(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst
 def segment_extreme(src: Tensor, index: Tensor, num_segments: int, largest: bool) -> Tensor:
     """Return the greatest (or least) entry of each segment, channel by channel."""
     if src.size(0) == 0:
-        return segment_sum(src, index, num_segments)
+        return segment_sum(src, index, num_segments, False)
     arg = segment_arg(src.detach(), index, num_segments, largest)
     return src.gather(0, arg.clamp(min=0)).masked_fill(arg < 0, 0)

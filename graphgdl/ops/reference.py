@@ -46,9 +46,9 @@ def segment_softmax(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
     return torch.stack([row for row in out if row is not None]) if out else src.clone()
 
 
-def segment_expand(y: Tensor, index: Tensor) -> Tensor:
+def segment_expand(y: Tensor, index: Tensor, end: str = "dst") -> Tensor:
     """Give each entry the value of its segment, one entry after another."""
-    segments = _segments(index)
+    segments = index[0].tolist() if end == "src" else _segments(index)
     return torch.stack([y[i] for i in segments]) if segments else y[:0]
 
 

@@ -36,7 +36,7 @@ def segment_reduce(src: Tensor, index: Tensor, num_segments: int, reduce: str = 
     index = _check(src, index, num_segments, floating=reduce == "mean")
     if reduce in ("max", "min"):
         return segment_extreme(src, index, num_segments, reduce == "max")
-    total = _family.segment_sum(src, index, num_segments)
+    total = _family.segment_sum(src, index, num_segments, False)
     return _family.divide_by_count(total, index, num_segments) if reduce == "mean" else total
 
 
@@ -64,12 +64,13 @@ def segment_softmax(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
     return _softmax.segment_softmax(src, index, num_segments)
 
 
-def segment_expand(y: Tensor, index: Tensor) -> Tensor:
-    """Give each entry the value of its segment: the transpose of the sum.
+def segment_expand(y: Tensor, index: Tensor, end: str = "dst") -> Tensor:
+    """Give each entry the value of its segment: the transpose of the sum, and `y[src]` with a fast derivative.
 
     Args:
         y: (n, ...) values of the segments.
-        index: (e,) segment of each entry, or an edge_index (2, e) whose destinations are the segments.
+        index: (e,) segment of each entry, or an edge_index (2, e), one end of which are the segments.
+        end: which end of an edge_index (2, e): "dst" or "src".
 
     Returns:
         (e, ...) with `y[index]`. Differentiable to any order.
@@ -80,12 +81,19 @@ def segment_expand(y: Tensor, index: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> assert segment_expand(torch.tensor([5.0, 7.0]), torch.tensor([1, 0, 1])).tolist() == [7.0, 5.0, 7.0]
+        >>> y = torch.tensor([5.0, 7.0])
+        >>> assert segment_expand(y, torch.tensor([1, 0, 1])).tolist() == [7.0, 5.0, 7.0]
+        >>> assert segment_expand(y, torch.tensor([[1, 0], [0, 0]]), "src").tolist() == [7.0, 5.0]
     """
     check_values(y, "y", None, floating=False)
     if y.dim() == 0:
         raise ValueError("`y` must have shape (n, ...), got (); give it a first dimension")
-    return _family.segment_expand(y, check_index(index, "index"))
+    index = check_index(index, "index")
+    if end not in ("dst", "src"):
+        raise ValueError(f"`end` must be 'dst' or 'src', got {end!r}")
+    if end == "src" and index.dim() == 1:
+        raise ValueError(f"`index` must have shape (2, e) for `end` 'src', got {tuple(index.shape)}; drop `end`")
+    return _family.segment_expand(y, index, end == "src")
 
 
 def _check(src: Tensor, index: Tensor, num_segments: int, floating: bool) -> Tensor:

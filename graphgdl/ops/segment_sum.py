@@ -10,18 +10,25 @@ from torch import Tensor
 
 from .cpu.pool import run
 from .library import allocate, define, finish, host, kernel
-from .rows import Rows, plan
+from .rows import Plan, Rows, plan
 
 
-def segment_rows(index: Tensor, num_segments: int) -> Rows:
-    """Return the rows that `index` (e,), or the destinations of an edge_index (2, e), gives."""
-    known, axis = plan(index, "edge_index" if index.dim() == 2 else "index"), index.dim() - 1
+def checked_plan(index: Tensor, num_segments: int, source: bool) -> tuple[Plan, int]:
+    """Return the plan of `index`, and which of its rows are the segments: the destinations, or the sources."""
+    pairs = index.dim() == 2
+    known, axis = plan(index, "edge_index" if pairs else "index"), int(pairs and not source)
     known.check(axis, num_segments)
-    return known.rows(index, axis, num_segments)
+    return known, axis
 
 
-def _segment_sum_cpu(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
-    rows = segment_rows(index, num_segments)
+def segment_rows(index: Tensor, num_segments: int, source: bool = False) -> Rows:
+    """Return the rows that `index` (e,), or one end of an edge_index (2, e), gives."""
+    known, axis = checked_plan(index, num_segments, source)
+    return known.rows(axis, num_segments)
+
+
+def _segment_sum_cpu(src: Tensor, index: Tensor, num_segments: int, source: bool) -> Tensor:
+    rows = segment_rows(index, num_segments, source)
     out = allocate((num_segments, *src.shape[1:]), src.dtype)
     if out.numel():
         channels = math.prod(src.shape[1:])
@@ -30,31 +37,30 @@ def _segment_sum_cpu(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
     return finish(out, src.dtype)
 
 
-def _segment_sum_fake(src: Tensor, index: Tensor, num_segments: int) -> Tensor:
+def _segment_sum_fake(src: Tensor, index: Tensor, num_segments: int, source: bool) -> Tensor:
     return src.new_empty((num_segments, *src.shape[1:]))
 
 
 def _keep_index(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.num_segments = inputs[0].size(0)
+    ctx.num_segments, ctx.source = inputs[0].size(0), inputs[-1]
     ctx.save_for_backward(inputs[1])
 
 
 def _segment_sum_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return segment_expand(grad, *ctx.saved_tensors), None, None
+    return segment_expand(grad, *ctx.saved_tensors, ctx.source), None, None, None
 
 
-def _segment_expand_cpu(y: Tensor, index: Tensor) -> Tensor:
-    axis = index.dim() - 1
-    plan(index, "edge_index" if axis else "index").check(axis, y.size(0))
-    return y.index_select(0, index[1] if axis else index)
+def _segment_expand_cpu(y: Tensor, index: Tensor, source: bool) -> Tensor:
+    _, axis = checked_plan(index, y.size(0), source)
+    return y.index_select(0, index[axis] if index.dim() == 2 else index)
 
 
-def _segment_expand_fake(y: Tensor, index: Tensor) -> Tensor:
+def _segment_expand_fake(y: Tensor, index: Tensor, source: bool) -> Tensor:
     return y.new_empty((index.size(-1), *y.shape[1:]))
 
 
 def _segment_expand_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return segment_sum(grad, *ctx.saved_tensors, ctx.num_segments), None
+    return segment_sum(grad, *ctx.saved_tensors, ctx.num_segments, ctx.source), None, None
 
 
 def _segment_divisor_cpu(index: Tensor, num_segments: int, dtype: torch.dtype) -> Tensor:
@@ -67,14 +73,14 @@ def _segment_divisor_fake(index: Tensor, num_segments: int, dtype: torch.dtype) 
 
 
 segment_sum = define(
-    "segment_sum(Tensor src, Tensor index, SymInt num_segments) -> Tensor",
+    "segment_sum(Tensor src, Tensor index, SymInt num_segments, bool source) -> Tensor",
     _segment_sum_cpu,
     _segment_sum_fake,
     _segment_sum_backward,
     _keep_index,
 )
 segment_expand = define(
-    "segment_expand(Tensor y, Tensor index) -> Tensor",
+    "segment_expand(Tensor y, Tensor index, bool source) -> Tensor",
     _segment_expand_cpu,
     _segment_expand_fake,
     _segment_expand_backward,

@@ -43,7 +43,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     out, index = ctx.saved_tensors
     product = grad * out
-    total = segment_expand(segment_sum(product, index, ctx.num_segments), index)
+    total = segment_expand(segment_sum(product, index, ctx.num_segments, False), index, False)
     return torch.addcmul(product, out, total, value=-1), None, None
 
 

@@ -23,7 +23,7 @@ def _weighted_sum_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_
     axis = 0 if transpose else 1
     known.check(1 - axis, x.size(0))
     known.check(axis, num_rows)
-    rows = known.rows(edge_index, axis, num_rows)
+    rows = known.rows(axis, num_rows)
     out = allocate((num_rows, *x.shape[1:]), x.dtype)
     channels = math.prod(x.shape[1:])
     if out.numel():
@@ -68,7 +68,7 @@ def _edge_dot_cpu(x: Tensor, y: Tensor, edge_index: Tensor) -> Tensor:
     known = plan(edge_index)
     known.check(0, x.size(0))
     known.check(1, y.size(0))
-    rows = known.rows(edge_index, 1, y.size(0))
+    rows = known.rows(1, y.size(0))
     out = allocate((edge_index.size(1), *x.shape[1:-1]), x.dtype)
     if out.numel():
         heads, channels = (1, *x.shape[1:]) if x.dim() == 2 else x.shape[1:]

@@ -111,6 +111,13 @@ def test_reduce_and_counts():
     refused(TypeError, "`num_segments` must be an integer, got NoneType", segment_softmax, torch.ones(3), INDEX, None)
 
 
+def test_end():
+    refused(ValueError, "`end` must be 'dst' or 'src', got 'source'", segment_expand, X, EDGES, "source")
+    refused(ValueError, "`index` must have shape (2, e) for `end` 'src', got (3,)", segment_expand, X, INDEX, "src")
+    message = "`edge_index`[0] (source) must hold values in [0, 1), got 1"
+    refused(ValueError, message, segment_expand, X[:1], EDGES, "src")
+
+
 def test_range_is_checked_for_the_number_of_rows_of_each_call():
     gather_scatter(X, EDGES)
     refused(ValueError, "must hold values in [0, 2), got 2", gather_scatter, X, EDGES, 2)

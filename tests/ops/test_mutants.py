@@ -66,7 +66,12 @@ def transpose_forgotten(patcher):
 
 def detached_softmax_total(patcher):
     original = softmax.segment_expand
-    patcher.setattr(softmax, "segment_expand", lambda y, index: original(y.detach(), index))
+    patcher.setattr(softmax, "segment_expand", lambda y, *rest: original(y.detach(), *rest))
+
+
+def wrong_end(patcher):
+    original = segment_sum.segment_sum
+    patcher.setattr(segment_sum, "segment_sum", lambda src, index, n, source: original(src, index, n, False))
 
 
 def divisor_off_by_one(patcher):
@@ -133,6 +138,7 @@ MUTANTS = {
         lambda: neighbours.test_edge_dot_hessian_vector_product(UNSORTED),
     ),
     "gradient of softmax detached": (detached_softmax_total, of_segments(segments.test_hessian_vector_products)),
+    "sum over the wrong end": (wrong_end, lambda: segments.test_expansion_to_sources(UNSORTED)),
     "divisor off by one": (divisor_off_by_one, values("mean", "none")),
     "softmax overflows": (
         with_kernel(softmax, softmax_without_peak),

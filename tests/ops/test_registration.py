@@ -21,9 +21,11 @@ def samples(num_src, num_dst, edge_index):
             yield OPS.weighted_sum, (draw(num_dst, *shape), w, edge_index, num_src, True)
             yield OPS.gather_arg, (draw(num_src, *shape), w, edge_index, num_dst, True)
         yield OPS.edge_dot, (draw(num_src, *shape), draw(num_dst, *shape), edge_index)
+    yield OPS.segment_sum, (draw(e, 2), edge_index, num_src, True)
+    yield OPS.segment_expand, (draw(num_src, 2), edge_index, True)
     for index in (edge_index, edge_index[1].clone()):
-        yield OPS.segment_sum, (draw(e, 2), index, num_dst)
-        yield OPS.segment_expand, (draw(num_dst, 2), index)
+        yield OPS.segment_sum, (draw(e, 2), index, num_dst, False)
+        yield OPS.segment_expand, (draw(num_dst, 2), index, False)
         yield OPS.segment_softmax, (draw(e, 2), index, num_dst)
         yield OPS.segment_arg, (draw(e, 2), index, num_dst, False)
         yield OPS.segment_divisor, (index, num_dst, torch.float32)

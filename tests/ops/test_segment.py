@@ -78,6 +78,18 @@ def test_expansion_is_the_adjoint_of_the_sum(segments):
     close((segment_reduce(src, index, n) * y).sum(), (src * segment_expand(y, index)).sum())
 
 
+def test_expansion_to_sources(graph):
+    n, _, edge_index = graph
+    y, seed = draw(n, 3, grad=True), draw(edge_index.size(1), 3, seed=1, grad=True)
+    outs = [f(y, edge_index, "src") for f in (segment_expand, reference.segment_expand)]
+    assert torch.equal(*outs)
+    grads = [torch.autograd.grad((out * seed).sum(), y, create_graph=True)[0] for out in outs]
+    close(*grads)
+    if edge_index.size(1):
+        close(*(torch.autograd.grad((grad * grad.detach().sin()).sum(), seed)[0] for grad in grads))
+    assert gradgradcheck(lambda y: segment_expand(y, edge_index, "src"), (y,))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_softmax_is_accurate_over_the_whole_range(dtype):
     index = torch.zeros(4001, dtype=torch.long)
