@@ -96,6 +96,36 @@ def triple_round(c):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def local_triple_round(indptr, indices, c, mixed):  # type: ignore[no-untyped-def]
+    """Refine colours (n, n, n) of triples by the three multisets with one coordinate replaced by its neighbours.
+
+    `mixed` is mix(c); CSR rows `indptr`, `indices`. Returns the new colours.
+    """
+    n = c.shape[0]
+    out = np.empty_like(c)
+    first, second = np.empty(n, np.uint64), np.empty(n, np.uint64)
+    for u in range(n):
+        for v in range(n):
+            first[:] = 0
+            second[:] = 0
+            for e in range(indptr[u], indptr[u + 1]):
+                row = mixed[indices[e], v]
+                for w in range(n):
+                    first[w] += row[w]
+            for e in range(indptr[v], indptr[v + 1]):
+                row = mixed[u, indices[e]]
+                for w in range(n):
+                    second[w] += row[w]
+            row = mixed[u, v]
+            for w in range(n):
+                third = np.uint64(0)
+                for e in range(indptr[w], indptr[w + 1]):
+                    third += row[indices[e]]
+                out[u, v, w] = _pair(_pair(_pair(c[u, v, w], first[w]), second[w]), third)
+    return out
+
+
+@njit(nogil=True, cache=True)
 def hop_distances(indptr, indices):  # type: ignore[no-untyped-def]
     """Lengths of shortest paths (n, n) int64, -1 where there is none; breadth first from every vertex."""
     n = indptr.shape[0] - 1

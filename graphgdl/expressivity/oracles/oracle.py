@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -82,8 +82,8 @@ def refine_until_stable(
     colours: Colours,
     step: Callable[[Colours], Colours],
     pool: Callable[[Colours], Colours] = multiset,
-) -> Iterator[int]:
-    """Apply `step` until the partition stays; yield `pool(colours)` at the start and after each round.
+) -> Generator[int, None, Colours]:
+    """Apply `step` until the partition stays; yield `pool(colours)` at the start and after each round, return the last.
 
     A step maps a colour to a hash that contains the old one, so it only ever refines the partition. If two graphs
     agree in the last round as well, their common partition is stable: further rounds would agree too.
@@ -95,4 +95,4 @@ def refine_until_stable(
         old, colours = colours, step(colours)
         yield int(pool(colours))
         if same_partition(old, colours):
-            return
+            return colours
