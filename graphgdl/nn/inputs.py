@@ -13,10 +13,11 @@ from torch_geometric.utils import is_torch_sparse_tensor
 from graphgdl.domains.structure import Structure
 from graphgdl.nn.memo import remembered
 
+Size = tuple[int | None, int | None] | None
 _INTEGERS = (torch.int64, torch.int32)
 
 
-def edges_of(edge_index: Any, x: Any = None, size: tuple[int | None, int | None] | None = None, **features: Any) -> Any:
+def edges_of(edge_index: Any, x: Any, size: Size = None, **features: Any) -> Any:
     """Return the edges a layer works on: a structure becomes its `edge_index`, anything else is checked and passed on.
 
     Args:
@@ -27,7 +28,7 @@ def edges_of(edge_index: Any, x: Any = None, size: tuple[int | None, int | None]
         **features: tensors (e, ...) or None, by argument name.
 
     Raises:
-        TypeError: `edge_index` is no graph, or its dtype is not int64 or int32.
+        TypeError: `edge_index` is no graph, or its dtype is not int64 or int32; `x` holds no features.
         ValueError: wrong shape, an index outside the nodes, or features of the wrong length.
     """
     if not isinstance(edge_index, Tensor | SparseTensor):
@@ -36,19 +37,16 @@ def edges_of(edge_index: Any, x: Any = None, size: tuple[int | None, int | None]
         return edge_index
     num_src, num_dst = _num_nodes(x, size)
     if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
-        rows, cols = edge_index.size(0), edge_index.size(1)
-        if (num_dst is not None and rows != num_dst) or (num_src is not None and cols != num_src):
-            raise ValueError(
-                f"`edge_index` is a sparse ({rows}, {cols}) matrix (destination, source), expected "
-                f"({num_dst}, {num_src}) for the given `x`; pass the transposed adjacency `adj_t`"
-            )
-        return edge_index
-    _check_tensor(edge_index, num_src, num_dst)
+        num_edges = edge_index.nnz() if isinstance(edge_index, SparseTensor) else edge_index._nnz()
+        _check_size(edge_index.size(1), edge_index.size(0), num_src, num_dst)
+    else:
+        _check_tensor(edge_index, num_src, num_dst)
+        num_edges = edge_index.size(1)
     for name, feature in features.items():
-        if isinstance(feature, Tensor) and (feature.dim() == 0 or feature.size(0) != edge_index.size(1)):
+        if isinstance(feature, Tensor) and (feature.dim() == 0 or feature.size(0) != num_edges):
             raise ValueError(
-                f"`{name}` must have one row for each of the {edge_index.size(1)} edges, got shape "
-                f"{tuple(feature.shape)}; keep it in the order of `edge_index`"
+                f"`{name}` must have one row for each of the {num_edges} edges, got shape {tuple(feature.shape)}; "
+                f"keep it in the order of `edge_index`"
             )
     return edge_index
 
@@ -71,7 +69,7 @@ def _edges_of_structure(structure: Any, x: Any) -> Tensor:
             f"{type(structure).__name__}; use `torch.tensor(pairs).t()` for a list, `data.edge_index` for a Data"
         )
     for rows in _num_nodes(x, None):
-        if rows is not None and rows != structure.num_nodes:
+        if rows != structure.num_nodes:
             raise ValueError(
                 f"`x` must have one row for each of the {structure.num_nodes} nodes of the {type(structure).__name__}, "
                 f"got {rows} rows"
@@ -79,19 +77,36 @@ def _edges_of_structure(structure: Any, x: Any) -> Tensor:
     return structure.edge_index
 
 
-def _num_nodes(x: Any, size: tuple[int | None, int | None] | None) -> tuple[int | None, int | None]:
+def _num_nodes(x: Any, size: Size) -> tuple[int, int]:
     pair = tuple(x) if isinstance(x, tuple | list) else (x, x)
-    rows = [t.size(-2 if t.dim() > 1 else 0) if isinstance(t, Tensor) else None for t in pair[:2]]
-    num_src, num_dst = rows if len(rows) == 2 else (None, None)
-    if size is not None:
-        for end, given, has in (("source", size[0], num_src), ("destination", size[1], num_dst)):
-            if given is not None and has is not None and given != has:
-                raise ValueError(f"`size` says {given} {end} nodes, but `x` has {has} rows; drop `size` or correct it")
-        num_src, num_dst = num_src or size[0], num_dst or size[1]
-    return num_src, num_dst if num_dst is not None else num_src
+    if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], Tensor | None):
+        raise TypeError(f"`x` must be a tensor (n, c) or a pair of source and destination features, got {_kind(x)}")
+    rows = [None if t is None else _rows(t) for t in pair]
+    for end, given, has in zip(("source", "destination"), size or (None, None), rows):
+        if given is not None and has is not None and given != has:
+            raise ValueError(f"`size` says {given} {end} nodes, but `x` has {has} rows; drop `size` or correct it")
+    num_dst = size[1] if rows[1] is None and size is not None else rows[1]
+    return _rows(pair[0]), _rows(pair[0]) if num_dst is None else num_dst
 
 
-def _check_tensor(edge_index: Tensor, num_src: int | None, num_dst: int | None) -> None:
+def _rows(x: Tensor) -> int:
+    return x.size(-2 if x.dim() > 1 else 0)
+
+
+def _kind(x: Any) -> str:
+    return f"({', '.join(type(t).__name__ for t in x)})" if isinstance(x, tuple | list) else type(x).__name__
+
+
+def _check_size(has_src: int | None, has_dst: int | None, num_src: int, num_dst: int) -> None:
+    """Compare the size that a sparse matrix or an `EdgeIndex` states with the rows of `x`."""
+    if has_src not in (None, num_src) or has_dst not in (None, num_dst):
+        raise ValueError(
+            f"`edge_index` states {has_src} source and {has_dst} destination nodes, but `x` has {num_src} and {num_dst} "
+            f"rows; a sparse matrix must be (destination, source), the transposed adjacency `adj_t`"
+        )
+
+
+def _check_tensor(edge_index: Tensor, num_src: int, num_dst: int) -> None:
     if edge_index.dtype not in _INTEGERS:
         raise TypeError(
             f"`edge_index` must have dtype int64 or int32, got {str(edge_index.dtype).removeprefix('torch.')}; "
@@ -100,13 +115,15 @@ def _check_tensor(edge_index: Tensor, num_src: int | None, num_dst: int | None) 
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         hint = "; transpose it?" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
         raise ValueError(f"`edge_index` must have shape (2, e), got {tuple(edge_index.shape)}{hint}")
+    if isinstance(edge_index, EdgeIndex):
+        _check_size(edge_index.num_rows, edge_index.num_cols, num_src, num_dst)
     if edge_index.size(1) == 0 or edge_index.is_meta or type(edge_index) not in (Tensor, EdgeIndex):
         return  # nothing to look at: no edge, or a tensor without values
     low, src, dst = remembered(edge_index, "range", lambda: _range(edge_index))
     if low < 0:
         raise ValueError(f"`edge_index` must hold indices from 0, got {low}; nodes are numbered from 0")
     for row, top, rows in ((0, src, num_src), (1, dst, num_dst)):
-        if rows is not None and top >= rows:
+        if top >= rows:
             raise ValueError(
                 f"`edge_index[{row}]` refers to node {top}, but `x` has {rows} rows; expected indices below {rows}"
             )

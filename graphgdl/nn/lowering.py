@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.nn.aggr import Aggregation, MaxAggregation, MeanAggregation, MinAggregation, SumAggregation
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import SparseTensor
@@ -27,7 +28,8 @@ REDUCES: dict[type[Aggregation], str] = {
 }
 _SPECIFICATION = ("message", "aggregate", "message_and_aggregate", "update", "edge_update")
 _BACKENDS = ops.available_backends()
-_HOOKS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+_STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+_HOOKS = [(step, f"_{step}_forward{pre}_hooks") for step in _STEPS for pre in ("_pre", "")]
 
 
 class Lowering(NamedTuple):
@@ -137,13 +139,14 @@ class Lowered(MessagePassing):
         """What of this layer was changed, so that only the message path knows of it, or None."""
         if self._explain:
             return "explain mode needs every message"
-        for hook in _HOOKS:
-            if getattr(self, f"_{hook}_forward_pre_hooks") or getattr(self, f"_{hook}_forward_hooks"):
-                return f"a hook is registered on {hook}"
+        for step, hooks in _HOOKS:
+            if self.__dict__[hooks]:
+                return f"a hook is registered on {step}"
         if self._decomposed_layers > 1:
             return f"decomposed_layers = {self._decomposed_layers}"
+        cls = type(self)
         for name, method in self._specification.items():
-            if getattr(type(self), name) is not method or name in self.__dict__:
+            if getattr(cls, name) is not method or name in self.__dict__:
                 return f"`{name}` is overridden"
         if self.aggr_module is not None and (self.aggr_module._forward_hooks or self.aggr_module._forward_pre_hooks):
             return "a hook is registered on the aggregation"
@@ -166,23 +169,19 @@ class Lowered(MessagePassing):
         return None
 
     def _refuses_features(self, inputs: dict[str, Any]) -> str | None:
-        floats: Tensor | None = None
+        first = True
         for name, value in inputs.items():
             for tensor in value if isinstance(value, tuple | list) else (value,):
                 if not isinstance(tensor, Tensor):
                     continue
-                if floats is None:
-                    floats = tensor
-                    if not 2 <= tensor.dim() <= self.feature_dims or self.node_dim % tensor.dim() != 0:
-                        return f"`{name}` has {tensor.dim()} dimensions with node_dim = {self.node_dim}"
-                    if not tensor.is_floating_point():
-                        return f"`{name}` is {tensor.dtype}, not floating point"
-                    why = _BACKENDS.get(tensor.device.type, f"no kernels for {tensor.device.type}")
-                    if why is not None:
-                        return f"`{name}` is on {tensor.device}: {why}"
-                elif tensor.dtype != floats.dtype:
-                    return f"`{name}` is {tensor.dtype} beside {floats.dtype}"
-        return "no tensor was given" if floats is None else None
+                if not tensor.is_floating_point():
+                    return f"`{name}` is {tensor.dtype}, not floating point"
+                if first and (not 2 <= tensor.dim() <= self.feature_dims or self.node_dim % tensor.dim() != 0):
+                    return f"`{name}` has {tensor.dim()} dimensions with node_dim = {self.node_dim}"
+                if first and (why := _BACKENDS.get(tensor.device.type, f"no kernels for {tensor.device.type}")):
+                    return f"`{name}` is on {tensor.device}: {why}"
+                first = False
+        return "no tensor was given" if first else None
 
     def _unpack(self, edge_index: Any, inputs: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
         """Split a sparse adjacency into edges and values; the values stand in for missing edge inputs, as in PyG."""
@@ -195,6 +194,8 @@ class Lowered(MessagePassing):
     def _num_dst(self, edge_index: Any, size: Any, inputs: dict[str, Any]) -> int:
         if isinstance(edge_index, SparseTensor):
             return edge_index.size(0)
+        if isinstance(edge_index, EdgeIndex) and edge_index.num_cols is not None:
+            return edge_index.num_cols
         src, dst = self._ends(**inputs)
         if dst is not None:
             return dst.size(0)

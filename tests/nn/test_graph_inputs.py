@@ -58,8 +58,9 @@ def call(name, x, edges):
         (
             SparseTensor(row=EDGES[1], col=EDGES[0], sparse_sizes=(5, 4)),
             ValueError,
-            r"`edge_index` is a sparse \(5, 4\) matrix \(destination, source\), expected \(4, 4\)",
+            r"`edge_index` states 4 source and 5 destination nodes, but `x` has 4 and 4 rows; .*`adj_t`",
         ),
+        (EdgeIndex(EDGES, sparse_size=(4, 6)), ValueError, r"`edge_index` states 4 source and 6 destination nodes"),
     ],
     ids=lambda value: None if isinstance(value, type | str) else type(value).__name__,
 )
@@ -87,6 +88,33 @@ def test_edge_inputs_of_the_wrong_length(layer, argument):
     for features in (torch.ones(3, 3), torch.ones(5, 3), torch.tensor(1.0)):
         with pytest.raises(ValueError, match=rf"`{argument}` must have one row for each of the 4 edges, got shape"):
             layer(X, EDGES, features)
+
+
+def test_edge_inputs_beside_a_sparse_tensor():
+    adjacency = SparseTensor(row=EDGES[1], col=EDGES[0], sparse_sizes=(4, 4))
+    with pytest.raises(ValueError, match="`edge_attr` must have one row for each of the 4 edges"):
+        gdl.GINEConv(nn.Linear(3, 2))(X, adjacency, torch.ones(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("x", "kind"), [(None, "NoneType"), ([[1.0]] * 4, "list, list, list, list"), ((None, X), "NoneType, Tensor")]
+)
+def test_features_that_are_none(x, kind):
+    for layer in (gdl.SAGEConv(3, 2), gdl.GCNConv(3, 2), gdl.TransformerConv(3, 2)):
+        with pytest.raises(TypeError, match=rf"`x` must be a tensor \(n, c\) or a pair .* got \(?{kind}"):
+            layer(x, EDGES)
+
+
+def test_the_size_of_an_edge_index_counts():
+    layer, wide = gdl.SAGEConv(3, 2), EdgeIndex(EDGES.clamp(max=1), sparse_size=(4, 2))
+    out = layer((X, None), wide, size=(4, 2))
+    assert out.shape == (2, 2)
+    close(out, pyg_like(layer, (X, None), wide))
+
+
+def pyg_like(layer, x, edges):
+    layer.lowering = "message"
+    return layer(x, edges, size=(4, 2))
 
 
 def test_pairs_and_sizes():
@@ -139,7 +167,6 @@ def test_edge_index_in_its_other_forms_is_passed_on():
     for graph in (EDGES, EDGES.int(), EdgeIndex(EDGES), SparseTensor(row=EDGES[1], col=EDGES[0], sparse_sizes=(4, 4))):
         assert edges_of(graph, X) is graph
     assert edges_of(EDGES.to("meta"), X).is_meta
-    assert edges_of(EDGES) is EDGES
 
 
 def test_inference_mode_and_training_share_a_graph():

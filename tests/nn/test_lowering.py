@@ -243,11 +243,18 @@ def runs_on_the_message_path_exact(layer, x):
     return layer(x, EDGES)
 
 
-def test_mixed_dtypes():
+def test_mixed_dtypes_are_promoted_as_in_pyg():
+    layer, weight = gdl.GraphConv(4, 4).double(), torch.rand(5)
+    assert explain_lowering(layer, X.double(), EDGES, weight)[0].ran == "fused"
+    theirs = pyg.GraphConv(4, 4).double()
+    theirs.load_state_dict(layer.state_dict())
+    close(layer(X.double(), EDGES, weight), theirs(X.double(), EDGES, weight))
+
+
+def test_integer_weights():
     layer = gdl.GraphConv(4, 4)
-    row = explain_lowering(layer.double(), X.double(), EDGES, torch.rand(5))[0]
-    assert row.ran == "message"
-    assert "`edge_weight` is torch.float32 beside torch.float64" in row.refused["fused"]
+    out = runs_on_the_message_path(layer, "`edge_weight` is torch.int64, not floating", X, EDGES, torch.arange(5))
+    close(out, layer(X, EDGES, torch.arange(5.0)))
 
 
 def test_a_device_without_kernels():
