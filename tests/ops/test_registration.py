@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import graphgdl.ops  # noqa: F401
 from graphgdl.ops import edge_dot, gather_scatter, segment_expand, segment_reduce, segment_softmax
@@ -110,3 +111,30 @@ def test_no_graph_is_recorded_without_need():
 def test_meta_tensors_give_shapes():
     out = gather_scatter(torch.ones(3, 4, 2, device="meta"), torch.ones(2, 5, dtype=torch.long, device="meta"), 7)
     assert out.shape == (7, 4, 2)
+
+
+class Largest(TorchDispatchMode):
+    """Remember the largest tensor that any op returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.numel = max(self.numel, tensor.numel())
+        return out
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
+def test_no_tensor_has_an_entry_for_each_edge_and_channel(reduce):
+    n, e, h, c = 10, 200, 2, 16
+    edge_index = torch.randint(n, (2, e), generator=torch.Generator().manual_seed(0))
+    x, w = draw(n, h, c), draw(e, h)
+    with Largest() as largest:
+        out = gather_scatter(x, edge_index, None, w * edge_dot(x, x, edge_index), reduce)
+        first = torch.autograd.grad(out.sin().sum(), (x, w), create_graph=True)
+        torch.autograd.grad(sum(g.square().sum() for g in first), (x, w))
+    assert 0 < largest.numel <= max(n * h * c, e * h)  # far below e * h * c
