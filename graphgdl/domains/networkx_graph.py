@@ -82,5 +82,5 @@ def _table(owners: Iterable[tuple[str, dict[str, Any]]], names: Sequence[str], a
                 f"`{argument}` must have one length, got {len(row)} numbers on {owner} after {len(rows[0])}"
             )
         rows.append(row)
-    table = np.array(rows).reshape(len(rows), -1)
+    table = np.array(rows) if rows else np.empty((0, len(names)))
     return table.astype(np.float32)

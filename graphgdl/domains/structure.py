@@ -87,6 +87,8 @@ class Structure:
     @classmethod
     def concat(cls: type[S], structures: Sequence[S]) -> S:
         """Return the disjoint union of structures of one class with equal options (grids: unequal shapes allowed)."""
+        if not structures:
+            raise ValueError("`structures` must hold at least one structure, got none")
         first = structures[0]
         for i, other in enumerate(structures):
             same = type(other) is type(first) and all(
@@ -254,8 +256,6 @@ class Grid(Structure):
 
     def _union(self, structures: Sequence[Grid], ptr: Tensor) -> Grid:
         shapes = tuple(shape for structure in structures for shape in structure.shapes)
-        if len({len(shape) for shape in shapes}) > 1:
-            raise ValueError(f"grids in one batch must have the same number of axes, got shapes {shapes}")
         return Grid(shapes, self.periodic, self.diagonal, ptr)
 
     def _build(self) -> Tensor:
@@ -316,7 +316,7 @@ def _check_ptr(ptr: int | Sequence[int] | Tensor) -> Tensor:
             f"`ptr` must be a number of nodes or integers (g + 1,), got shape {tuple(values.shape)} of {values.dtype}; "
             f"for sizes use [0, *itertools.accumulate(sizes)]"
         )
-    values = values.to(torch.int64)
+    values = values.to(torch.int64, copy=True)  # the caller may go on writing into theirs
     if int(values[0]) != 0 or bool((values.diff() < 0).any()):
         raise ValueError(f"`ptr` must start at 0 and never fall, got {values.tolist()}; sizes add up to it")
     return values

@@ -58,7 +58,13 @@ class StructuredData(Data):
                 setattr(self, key, value)
 
     def with_edges(self) -> Data:
-        """Return a plain `Data` that has the structure's edges and not the structure: a graph like any other."""
+        """Return a plain `Data` that has the structure's edges and not the structure: a graph like any other.
+
+        Raises:
+            ValueError: there is no structure.
+        """
+        if "structure" not in self:
+            raise ValueError("`structure` is missing; pass one such as Complete(n)")
         attributes = {key: value for key, value in self.to_dict().items() if key != "structure"}
         return Data.from_dict({**attributes, "edge_index": self.structure.edge_index})
 

@@ -57,8 +57,8 @@ class Permutation:
 
         Args:
             g: the element.
-            x: (n, ...) tensor of node values, or a `Data`: every attribute of its nodes moves, `edge_index` is renumbered,
-                the edges keep their order and their attributes, the rest stays.
+            x: (n, ...) tensor of node values, or a `Data`: every attribute of its nodes moves, `edge_index` and
+                `edge_label_index` are renumbered, the edges keep their order and their attributes, the rest stays.
 
         Raises:
             ValueError: another number of nodes, a batch, or a structure, whose node order is part of what it is.
@@ -75,7 +75,7 @@ class Permutation:
                 raise ValueError(f"`x` has `{key}`, which a renumbering would make wrong; {fix}")
         out, back = x.clone(), self.inverse(g)
         for key, value in x.to_dict().items():
-            if key == "edge_index":
+            if key in ("edge_index", "edge_label_index"):
                 out[key] = g.to(value.device)[value]
             elif x.is_node_attr(key):
                 out[key] = _move(value, back)

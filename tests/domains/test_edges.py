@@ -69,6 +69,13 @@ def test_networkx_features_follow_their_owners() -> None:
     assert "edge_weight" not in from_networkx(graph, weight=None)
 
 
+def test_networkx_features_of_nothing() -> None:
+    isolated = from_networkx(nx.empty_graph(2), edge_features=("length", "angle"), weight="length")
+    assert isolated.edge_attr.shape == (0, 2)
+    assert isolated.num_nodes == 2
+    assert from_networkx(nx.Graph(), node_features=("level",)).x.shape == (0, 1)
+
+
 def test_networkx_errors() -> None:
     with pytest.raises(TypeError, match="`graph` must be a networkx graph, got list"):
         from_networkx([(0, 1)])

@@ -72,6 +72,13 @@ def test_every_node_attribute_moves_and_nothing_else() -> None:
     assert torch.equal(data.edge_index, before.edge_index)
 
 
+def test_edges_to_predict_are_renumbered() -> None:
+    data = Data(edge_index=torch.tensor([[0], [1]]), edge_label_index=torch.tensor([[0, 3], [1, 2]]), num_nodes=4)
+    moved = Permutation(4).act(torch.tensor([3, 2, 0, 1]), data)
+    assert moved.edge_label_index.tolist() == [[3, 1], [2, 0]]
+    assert moved.edge_index.tolist() == [[3], [2]]
+
+
 def test_samples_are_seeded_and_uniform() -> None:
     group = Permutation(3)
     a, b = (group.sample(torch.Generator().manual_seed(7)) for _ in range(2))
