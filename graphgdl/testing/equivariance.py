@@ -65,7 +65,7 @@ def assert_equivariant(
 
     Raises:
         AssertionError: the law does not hold; gives the error, the draw and its seed.
-        ValueError: an unknown law.
+        ValueError: an unknown law, or no draw.
 
     Example:
         >>> from torch_geometric.nn import GraphConv
@@ -90,6 +90,8 @@ def equivariance_errors(
     """Measure the relative error of the law for each of `draws` random group elements."""
     if law not in ("equivariant", "invariant"):
         raise ValueError(f"`law` must be 'equivariant' or 'invariant', got {law!r}")
+    if draws < 1:
+        raise ValueError(f"`draws` must be at least 1, got {draws}; no draw proves nothing")
     f, x = prepared(module, data, dtype)
     group = Permutation(x.num_nodes) if group is None else group
     generator = torch.Generator().manual_seed(seed)

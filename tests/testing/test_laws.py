@@ -185,3 +185,9 @@ def test_input_errors(data: Data) -> None:
 def test_needs_no_test_packages() -> None:
     code = "import sys, graphgdl.testing; sys.exit(any(m in sys.modules for m in ('pytest', 'hypothesis')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_no_draw_is_refused() -> None:
+    data = Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]]))
+    with pytest.raises(ValueError, match="`draws` must be at least 1, got 0; no draw proves nothing"):
+        assert_equivariant(torch.nn.Identity(), data, draws=0)
