@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from oracle_graphs import atlas, complete, cycle, union
 
+from graphgdl.expressivity.graph import Graph
 from graphgdl.expressivity.oracles.distance import PRIMES, walk_colours
 from graphgdl.ops import refine
 
@@ -53,6 +54,17 @@ def test_triple_round_is_the_sum_over_x():
     for u, v, w in np.ndindex(n, n, n):
         total = sum(rotate(int(c[u, v, x]), 23) * rotate(int(c[u, w, x]), 43) * int(c[v, w, x]) for x in range(n))
         assert out[u, v, w] == refine.pair(c[u, v, w], np.uint64(total % WORD))
+
+
+def test_local_triple_round_replaces_each_coordinate_by_its_neighbours():
+    graph = Graph.from_edges(5, [(0, 1), (0, 2), (0, 3), (2, 3)])
+    c = words((5, 5, 5))
+    out = refine.local_triple_round(*graph.csr(), c, refine.mix(c))
+    a, mixed = graph.adjacency().astype(np.uint64), refine.mix(c)
+    expected = c
+    for formula in ("ux,xvw->uvw", "vx,uxw->uvw", "wx,uvx->uvw"):
+        expected = refine.pair(expected, np.einsum(formula, a, mixed))
+    assert out.tolist() == expected.tolist()
 
 
 def test_hop_distances_equal_networkx():

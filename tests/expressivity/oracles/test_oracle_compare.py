@@ -68,7 +68,7 @@ def test_errors():
         classes(oracle, GRAPHS, jobs=0)
 
 
-def test_rows_of_bits_and_threads_give_the_same_fingerprints():
+def test_threads_give_the_same_fingerprints():
     graph = Graph.from_edges(5, [(0, 1), (1, 2), (3, 4)])
     for oracle in ORACLES.values():
         assert classes(oracle, [graph] * 8, jobs=4).tolist() == [0] * 8
