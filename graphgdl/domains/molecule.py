@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,15 +84,12 @@ def _parse(smiles: str) -> Any:
 
 
 def _reason(smiles: str) -> str:
-    """Why RDKit refuses a SMILES, in its words."""
+    """Why RDKit refuses a SMILES, in its words; older releases can only print them."""
     from rdkit import Chem, rdBase
 
-    log = io.StringIO()
-    with contextlib.redirect_stderr(log):
-        rdBase.LogToPythonStderr()
-        try:
-            Chem.MolFromSmiles(smiles)
-        finally:
-            rdBase.LogToCppStreams()
-    lines = [line.split("] ", 1)[-1].strip() for line in log.getvalue().splitlines()]
+    if not hasattr(rdBase, "CaptureErrorLog"):
+        return "see RDKit's log"
+    with rdBase.CaptureErrorLog() as log:
+        Chem.MolFromSmiles(smiles)
+    lines = [line.split("] ", 1)[-1].strip() for line in log.messages.splitlines()]
     return "; ".join(dict.fromkeys(line for line in lines if set(line) - set("~^- "))) or "RDKit gives no reason"
