@@ -56,7 +56,9 @@ def ceiling(oracle: Oracle, suite: Suite, jobs: int = 1, progress: Callable[[int
         labels = classes(oracle, suite.graphs, jobs, progress)
         answer = Ceiling(None, labels, None)  # type: ignore[arg-type]
         merged = merged_pairs(labels)
-        left = sorted(p for group in answer.groups() for p in combinations(group.tolist(), 2)) if merged <= KEPT_PAIRS else []
+        left: list[tuple[int, ...]] = []
+        if merged <= KEPT_PAIRS:
+            left = sorted(p for group in answer.groups() for p in combinations(group.tolist(), 2))
         parts = tally_merged(suite, merged, left)
     score = Score(
         suite=suite.name,

@@ -12,8 +12,8 @@ def closed_walks(edge_index: Tensor, num_nodes: int, length: int = 16) -> Tensor
     .. math:: p_v = \big(\log(1 + (A^k)_{vv}) / k\big)_{k = 2}^{K}
 
     Source: Dwivedi et al. (2022), "Graph neural networks with learnable structural and positional representations" (RWSE).
-    Differs: counts walks instead of weighting them by degrees, so that the oracle `rwse-wl` bounds it exactly; float64, since
-    rounding in float32 depends on the numbering.
+    Differs: counts walks instead of weighting them by degrees, so that the oracle `rwse-wl` bounds it exactly; float64,
+    since rounding in float32 depends on the numbering.
 
     Shapes: edge_index (2, e) -> (num_nodes, length - 1) float64.
 
@@ -23,8 +23,9 @@ def closed_walks(edge_index: Tensor, num_nodes: int, length: int = 16) -> Tensor
     """
     adjacency = torch.zeros(num_nodes, num_nodes, dtype=torch.float64, device=edge_index.device)
     adjacency[edge_index[1], edge_index[0]] = 1
-    power, columns = adjacency, []
-    for k in range(2, length + 1):
+    power, counts = adjacency, []
+    for _ in range(2, length + 1):
         power = power @ adjacency
-        columns.append(torch.log1p(power.diagonal()) / k)
-    return torch.stack(columns, dim=1)
+        counts.append(power.diagonal())
+    steps = torch.arange(2, length + 1, dtype=torch.float64, device=edge_index.device)
+    return torch.stack(counts, dim=1).log1p_() / steps

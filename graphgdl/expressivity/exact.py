@@ -50,7 +50,7 @@ class Embedding:
     @property
     def reliable(self) -> np.ndarray:
         """(g,) bool: finite and, in every draw, invariant to `floor` of the scale."""
-        return (self.spread <= self.settings.floor * self.scale).all(axis=0)
+        return np.asarray((self.spread <= self.settings.floor * self.scale).all(axis=0))
 
     def gaps(self, pairs: np.ndarray) -> np.ndarray:
         """(r, p) largest difference of the centres of each pair of graphs."""
@@ -119,18 +119,17 @@ def embed(
     shape = len(settings.seeds), len(graphs)
     centre = np.zeros((*shape, settings.channels))
     spread, scale = np.zeros(shape), np.zeros(shape)
-    tasks = [(draw, ids) for draw in range(shape[0]) for ids in _portions(graphs, settings)]
-    total, done = sum(graph.n for graph in graphs) * shape[0], 0
+    total, done = sum(graph.n for graph in graphs), 0
     shared = model_class, tuple(graphs), settings
-    for (draw, ids), parts in (workers or Workers()).run(_embed_some, shared, tasks):
-        centre[draw, ids], spread[draw, ids], scale[draw, ids] = parts
+    for ids, parts in (workers or Workers()).run(_embed_some, shared, portions(graphs, settings)):
+        centre[:, ids], spread[:, ids], scale[:, ids] = parts
         done += sum(graphs[i].n for i in ids)
         if progress is not None:
             progress(done, total)
     return Embedding(centre, spread, scale, settings)
 
 
-def _portions(graphs: Sequence[Graph], settings: ExactSettings) -> list[list[int]]:
+def portions(graphs: Sequence[Graph], settings: ExactSettings) -> list[list[int]]:
     """Graphs, largest first, in portions of about `max_nodes` nodes."""
     portions: list[list[int]] = []
     nodes = settings.max_nodes
@@ -145,23 +144,27 @@ def _portions(graphs: Sequence[Graph], settings: ExactSettings) -> list[list[int
 
 @torch.no_grad()
 def _embed_some(
-    shared: tuple[ModelClass, tuple[Graph, ...], ExactSettings], task: tuple[int, list[int]]
+    shared: tuple[ModelClass, tuple[Graph, ...], ExactSettings], ids: list[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     model_class, graphs, settings = shared
-    draw, ids = task
-    seed = settings.seeds[draw]
+    first = settings.seeds[0]
+    arcs = [a for i in ids for a in relabelled_arcs(graphs[i], settings.copies, np.random.default_rng([first, i]))]
+    sizes = [graphs[i].n for i in ids for _ in range(settings.copies)]
+    draws, chunks = [], None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = model_class(in_channels=1, out_channels=settings.channels).double().eval()
-        torch.manual_seed(int(np.random.default_rng([seed, *ids]).integers(2**62)))
-        arcs = [a for i in ids for a in relabelled_arcs(graphs[i], settings.copies, np.random.default_rng([seed, i]))]
-        sizes = [graphs[i].n for i in ids for _ in range(settings.copies)]
-        chunks = Copies(model, arcs, sizes, torch.float64).chunks(0, len(arcs), 1, settings.max_nodes)
-        out = torch.cat([check_output(model(chunk), chunk.num_graphs, settings.channels) for chunk in chunks])
-    copies = out.double().numpy().reshape(len(ids), settings.copies, settings.channels)
+        for seed in settings.seeds:
+            torch.manual_seed(seed)
+            model = model_class(in_channels=1, out_channels=settings.channels).double().eval()
+            if chunks is None:
+                chunks = Copies(model, arcs, sizes, torch.float64).chunks(0, len(arcs), 1, settings.max_nodes)
+            torch.manual_seed(int(np.random.default_rng([seed, *ids]).integers(2**62)))
+            out = [check_output(model(chunk), chunk.num_graphs, settings.channels) for chunk in chunks]
+            draws.append(torch.cat(out).double().numpy())
+    copies = np.stack(draws).reshape(len(draws), len(ids), settings.copies, settings.channels)
     with np.errstate(invalid="ignore", over="ignore"):
         # The mean of equal numbers need not be that number: deviations are taken from the first copy, then centred.
-        offset = copies - copies[:, :1]
-        mean = offset.mean(axis=1, keepdims=True)
-        spread = np.abs(offset - mean).max(axis=(1, 2))
-        return copies[:, 0] + mean[:, 0], np.where(np.isfinite(spread), spread, np.nan), np.abs(copies).max(axis=(1, 2))
+        offset = copies - copies[:, :, :1]
+        mean = offset.mean(axis=2, keepdims=True)
+        spread = np.abs(offset - mean).max(axis=(2, 3))
+        scale = np.abs(copies).max(axis=(2, 3))
+        return copies[:, :, 0] + mean[:, :, 0], np.where(np.isfinite(spread), spread, np.nan), scale

@@ -99,8 +99,7 @@ def batches(model: Module, arcs: list[np.ndarray], sizes: list[int], settings: S
     copies = Copies(model, arcs, sizes)
     step = 2 * settings.couples
     return [
-        copies.chunks(first, min(first + step, len(arcs)), 2, settings.max_nodes)
-        for first in range(0, len(arcs), step)
+        copies.chunks(first, min(first + step, len(arcs)), 2, settings.max_nodes) for first in range(0, len(arcs), step)
     ]
 
 

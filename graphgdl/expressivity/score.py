@@ -70,7 +70,7 @@ def tally(suite: Suite, separated: np.ndarray) -> dict[str, Any]:
     }
 
 
-def tally_merged(suite: Suite, merged: int, pairs: Sequence[Sequence[int]]) -> dict[str, Any]:
+def tally_merged(suite: Suite, merged: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> dict[str, Any]:
     """The same for a suite of all pairs, from the number of pairs left and the first of them."""
     separated = suite.num_pairs - merged
     return {

@@ -41,7 +41,7 @@ class Settings:
     threshold: float = 72.34
     ridge: float = 1e-7
     close: float = 1e-6
-    max_nodes: int = 150_000
+    max_nodes: int = 16_384
 
     def __post_init__(self) -> None:
         for name in ("channels", "copies", "couples", "max_nodes"):

@@ -23,8 +23,8 @@ RPC_VERDICTS = ("rpc", "rpc_eps", "rpc_paper")
 def hotelling_t2(differences: np.ndarray, ridge: float = 0.0) -> float:
     """T2 of the rows of `differences` against zero, without the factor q.
 
-    Singular directions of the covariance are cut at d times the rounding unit of the *input's* dtype, as the released code does
-    by working in float32; the arithmetic itself is float64.
+    Singular directions of the covariance are cut at d times the rounding unit of the *input's* dtype, as the released code
+    does by working in float32; the arithmetic itself is float64.
 
     Shapes: `differences` (q, d), float32 or float64; any NaN or infinity gives NaN.
 

@@ -73,7 +73,9 @@ def compare_trained(
     if not seeds:
         raise ValueError("`seeds` must hold at least one seed, got none; the protocol's are 100, 200, ..., 1000")
     if suite.num_pairs > MAX_PAIRS:
-        raise ValueError(f"suite {suite.name} has {suite.num_pairs} pairs, more than {MAX_PAIRS} to train on one by one")
+        raise ValueError(
+            f"suite {suite.name} has {suite.num_pairs} pairs, more than {MAX_PAIRS} to train on one by one"
+        )
     run = run_key(model, suite, settings)
     known = {(line["seed"], line["pair"]): line for line in journal if line.get("run") == run}
     cost = _costs(model.build, suite, settings)
@@ -82,7 +84,9 @@ def compare_trained(
     can_part = np.array([ceiling is None or ceiling.parts(suite, i) for i in range(suite.num_pairs)])
     lines: list[dict[str, Any]] = []
     for round_, seed in enumerate(seeds):
-        leaked = any(_separated(line, name) for line in lines for name in ("rpc", "rpc_eps") if not can_part[line["pair"]])
+        leaked = any(
+            _separated(line, name) for line in lines for name in ("rpc", "rpc_eps") if not can_part[line["pair"]]
+        )
         skip = ceiling is not None and round_ > 0 and not leaked
         tasks = []
         for i in _order(cost):

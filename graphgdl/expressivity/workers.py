@@ -63,11 +63,13 @@ class Workers:
         self._start()
         for pipe in self._pipes:
             pipe.send((function, shared))
-        waiting, running = iter(tasks), {}
+        waiting = iter(tasks)
+        running: dict[Any, Any] = {}
         for pipe in self._pipes:
             self._hand_out(pipe, waiting, running)
         while running:
-            for pipe in connection.wait(list(running)):
+            pipes: list[Any] = list(connection.wait(list(running)))
+            for pipe in pipes:
                 task = running.pop(pipe)
                 try:
                     ok, result = pipe.recv()

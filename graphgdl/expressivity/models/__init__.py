@@ -11,16 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
 from torch.nn import Module
 
 from graphgdl.expressivity.graph import Graph
+from graphgdl.expressivity.models.gat import GAT
 from graphgdl.expressivity.models.gin import GIN
 from graphgdl.expressivity.models.node_marking import NodeMarkingGIN
+from graphgdl.expressivity.models.transformer import Transformer, TransformerRWSE
 
-__all__ = ["GIN", "MODELS", "NamedModel", "NodeMarkingGIN", "load_model"]
+__all__ = ["GAT", "GIN", "MODELS", "NamedModel", "NodeMarkingGIN", "Transformer", "TransformerRWSE", "load_model"]
 
-MODELS: dict[str, Callable[..., Module]] = {"gin": GIN, "node-marking-gin": NodeMarkingGIN}
+MODELS: dict[str, Callable[..., Module]] = {
+    "transformer": Transformer,
+    "gat": GAT,
+    "gin": GIN,
+    "transformer-rwse": TransformerRWSE,
+    "node-marking-gin": NodeMarkingGIN,
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ def _import(spec: str) -> Any:
 
 def _digest(build: Callable[..., Module]) -> str:
     try:
-        text = inspect.getsource(inspect.getmodule(build) or build)  # type: ignore[arg-type]
+        text = inspect.getsource(inspect.getmodule(build) or build)
     except (OSError, TypeError):
         text = repr(build)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -27,9 +27,7 @@ class GAT(Module):
 
     power = "1-wl"
 
-    def __init__(
-        self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 4, heads: int = 4
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 4, heads: int = 4) -> None:
         super().__init__()
         widths = [in_channels] + [hidden] * layers
         self.convs = ModuleList(GATConv(a, hidden // heads, heads=heads) for a in widths[:-1])

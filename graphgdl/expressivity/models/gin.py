@@ -1,20 +1,49 @@
-"""Graph isomorphism network: sum over the neighbours, then a perceptron."""
+"""Graph isomorphism network: sum over the neighbours, then a map that tells sums apart."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn import Linear, Module, ModuleList, ReLU, Sequential
+from torch.nn import LayerNorm, Linear, Module, ModuleList, Sequential
+from torch.nn.init import constant_
 from torch_geometric.data import Batch
+
 from graphgdl.nn import GINConv, global_add_pool
+
+SPREAD = 3.0  # scale of the argument of the sine after normalisation: about one period
+EPSILON = 2**0.5 - 1  # irrational, so that a node is not confused with one of its neighbours
+
+
+class Sine(Module):
+    """Elementwise sine: analytic, so sums over different multisets differ for almost all weights; not so for ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return sin(x)."""
+        return torch.sin(x)
+
+
+def dense(in_channels: int, out_channels: int) -> Sequential:
+    """Linear map, layer norm with scale `SPREAD`, sine."""
+    norm = LayerNorm(out_channels)
+    constant_(norm.weight, SPREAD)
+    return Sequential(Linear(in_channels, out_channels), norm, Sine())
+
+
+def gin_convs(in_channels: int, hidden: int, layers: int) -> ModuleList:
+    """`layers` GIN layers of width `hidden`."""
+    widths = [in_channels] + [hidden] * (layers - 1)
+    return ModuleList(GINConv(dense(width, hidden), eps=EPSILON) for width in widths)
 
 
 class GIN(Module):
-    r"""Sum aggregation with perceptrons, sum readout: as strong as 1-WL, and no stronger.
+    r"""Sum aggregation, sum readout: as strong as 1-WL, and no stronger.
 
-    .. math:: x_i' = \phi\Big(x_i + \sum_{j \in N(i)} x_j\Big)
+    .. math:: x_i' = \sin\Big(\mathrm{LN}\big(W ((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j) + b\big)\Big)
 
     Law: invariant under permutations.    Power: `1-wl`.
-    Source: Xu et al. (2019), "How powerful are graph neural networks?", equation 4.1.    Differs: no batch norm.
+    Source: Xu et al. (2019), "How powerful are graph neural networks?", equation 4.1.
+    Differs: one linear map and a sine in the place of a perceptron with ReLU, after Amir et al. (2023), "Neural injective
+    functions for multisets, measures and graphs via a finite witness theorem".
 
     Args:
         in_channels, out_channels: features of a node, outputs of a graph.
@@ -29,11 +58,7 @@ class GIN(Module):
 
     def __init__(self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 5) -> None:
         super().__init__()
-        widths = [in_channels] + [hidden] * layers
-        self.convs = ModuleList(
-            GINConv(Sequential(Linear(a, hidden), ReLU(), Linear(hidden, b), ReLU()))
-            for a, b in zip(widths[:-1], widths[1:])
-        )
+        self.convs = gin_convs(in_channels, hidden, layers)
         self.readout = Linear(hidden, out_channels)
 
     def forward(self, batch: Batch) -> Tensor:

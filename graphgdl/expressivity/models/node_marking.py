@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import Linear, Module, ModuleList, ReLU, Sequential
+from torch.nn import Linear, Module
 from torch_geometric.data import Batch, Data
-from graphgdl.nn import GINConv, global_add_pool
 
 from graphgdl.expressivity.lift import MarkedCopies, marked_copies
+from graphgdl.expressivity.models.gin import dense, gin_convs
+from graphgdl.nn import global_add_pool
 
 
 class NodeMarkingGIN(Module):
-    """GIN on each copy, a perceptron on each copy's sum, the sum over the copies: a subgraph network without crosstalk.
+    """GIN on each copy, a nonlinear map of each copy's sum, the sum over the copies.
 
     Law: invariant under permutations.    Power: `node-marking` (ID-GNN, NGNN and DS-GNN with node marking).
     Source: You et al. (2021), "Identity-aware graph neural networks"; Bevilacqua et al. (2022), "Equivariant subgraph
-    aggregation networks", DS-GNN.    Differs: no batch norm.
+    aggregation networks", DS-GNN.    Differs: the layers of `GIN` here.
 
     Args:
         in_channels, out_channels: features of a node, outputs of a graph.
         hidden: width of the layers.
-        layers: how many.
+        layers: how many; a difference at distance r from the marked node needs r of them.
 
     Shapes:
         batch of `MarkedCopies`; output (num_graphs, out_channels).
@@ -28,14 +29,10 @@ class NodeMarkingGIN(Module):
 
     power = "node-marking"
 
-    def __init__(self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 6) -> None:
+    def __init__(self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 10) -> None:
         super().__init__()
-        widths = [in_channels + 1] + [hidden] * layers
-        self.convs = ModuleList(
-            GINConv(Sequential(Linear(a, hidden), ReLU(), Linear(hidden, b), ReLU()))
-            for a, b in zip(widths[:-1], widths[1:])
-        )
-        self.copy = Sequential(Linear(hidden, hidden), ReLU(), Linear(hidden, hidden), ReLU())
+        self.convs = gin_convs(in_channels + 1, hidden, layers)
+        self.copy = dense(hidden, hidden)
         self.readout = Linear(hidden, out_channels)
 
     @staticmethod

@@ -30,9 +30,7 @@ class Transformer(Module):
 
     power = "1-wl"
 
-    def __init__(
-        self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 3, heads: int = 4
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.embed = Linear(in_channels, hidden)
         self.attention = ModuleList(
@@ -66,9 +64,7 @@ class TransformerRWSE(Transformer):
     power = "rwse-wl"
     length = 16
 
-    def __init__(
-        self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 3, heads: int = 4
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 3, heads: int = 4) -> None:
         super().__init__(in_channels + self.length - 1, out_channels, hidden, layers, heads)
 
     @classmethod

@@ -1,0 +1,185 @@
+"""The benchmark: oracles and models over suites, one `Score` for each row of the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.nn import Module
+
+from graphgdl.expressivity.ceiling import Ceiling, ceiling
+from graphgdl.expressivity.exact import Embedding, embed
+from graphgdl.expressivity.journal import Journal
+from graphgdl.expressivity.models import NamedModel, load_model
+from graphgdl.expressivity.oracles import ORACLES, Oracle
+from graphgdl.expressivity.prediction import predict_job
+from graphgdl.expressivity.score import KEPT_PAIRS, Score, tally, tally_merged
+from graphgdl.expressivity.settings import ExactSettings, Settings
+from graphgdl.expressivity.suites import Suite, load_suite
+from graphgdl.expressivity.trained import MAX_PAIRS, compare_trained, duration
+from graphgdl.expressivity.workers import Workers
+
+
+class Reporter:
+    """Where progress goes; this one is silent."""
+
+    def start(self, label: str) -> None:
+        """A piece of work begins."""
+
+    def advance(self, done: float, total: float) -> None:
+        """So much of it is done."""
+
+    def note(self, text: str) -> None:
+        """A line for the reader."""
+
+
+def compare(
+    suites: Sequence[str | Path | Suite],
+    models: Sequence[str | Callable[..., Module]] = (),
+    oracles: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    jobs: int = 1,
+    root: str | Path | None = None,
+    log: Path | None = None,
+    settings: Settings | None = None,
+    reporter: Reporter | None = None,
+) -> list[Score]:
+    """Score oracles and models on suites.
+
+    Args:
+        suites: names, paths of graph6 files, or suites.
+        models: built-in names, "module:Class", or classes called as `Class(in_channels=1, out_channels=16)`; each gets the
+            verdict `exact`, and with `seeds` the trained ones too.
+        oracles: names in `ORACLES`; "all" stands for all of them.
+        seeds: of the trained comparison; none means no training.
+        jobs: processes. More than one needs models that another process can import.
+        root: folder with the public data sets, for suites that are read from files.
+        log: JSON Lines file of the trained pairs; a run that finds its own lines there resumes.
+        settings: the knobs of the trained comparison.
+        reporter: receives progress and the predicted time.
+
+    Returns:
+        Oracles, then models, suite by suite.
+
+    Raises:
+        ValueError, TypeError: unknown names, a model whose output has the wrong type or shape.
+        FileNotFoundError: a suite's files are missing.
+        OSError: the log cannot be written.
+
+    >>> [score] = compare(["sr16"], oracles=["2-fwl"])
+    >>> score.separated, score.total, score.pairs
+    (0, 1, [[0, 1]])
+    """
+    reporter = reporter or Reporter()
+    loaded = [s if isinstance(s, Suite) else load_suite(s, root) for s in suites]
+    named = [load_model(model) for model in models]
+    wanted = [oracle(name) for name in (list(ORACLES) if "all" in oracles else oracles)]
+    scores = []
+    with Workers(jobs) as workers, Journal(log) as journal:
+        seconds = predict_job(loaded, wanted, named) / jobs
+        reporter.note(f"predicted: about {duration(seconds)} for oracles and exact verdicts")
+        for suite in loaded:
+            ceilings: dict[str, Ceiling] = {}
+            for name in dict.fromkeys([o.name for o in wanted] + [m.power for m in named if m.power is not None]):
+                reporter.start(f"{suite.name}: {name}")
+                ceilings[name] = ceiling(ORACLES[name], suite, jobs, reporter.advance)
+            scores += [ceilings[o.name].score for o in wanted]
+            for model in named:
+                bound = None if model.power is None else ceilings[model.power]
+                reporter.start(f"{suite.name}: {model.name}, exact")
+                scores.append(exact_score(model, suite, bound, workers, reporter))
+                if not seeds:
+                    continue
+                if suite.num_pairs > MAX_PAIRS:
+                    reporter.note(f"{suite.name}: {suite.num_pairs} pairs are too many to train on; exact verdict only")
+                    continue
+                reporter.start(f"{suite.name}: {model.name}, trained")
+                scores += compare_trained(
+                    model, suite, seeds, settings, bound, workers, journal, reporter.advance, reporter.note
+                )
+    return scores
+
+
+def oracle(name: str) -> Oracle:
+    """An oracle by name; ValueError names those there are."""
+    if name not in ORACLES:
+        raise ValueError(f"`oracle` must be one of {', '.join(ORACLES)}, or all, got {name!r}")
+    return ORACLES[name]
+
+
+def exact_score(
+    model: NamedModel,
+    suite: Suite,
+    bound: Ceiling | None = None,
+    workers: Workers | None = None,
+    reporter: Reporter | None = None,
+    settings: ExactSettings | None = None,
+) -> Score:
+    """Score a model by the verdict `exact`."""
+    start = time.perf_counter()
+    settings = settings or ExactSettings()
+    embedding = embed(model.build, suite.graphs, settings, workers, (reporter or Reporter()).advance)
+    unreliable = ~embedding.reliable
+    if suite.pairs is not None:
+        separated = embedding.separates(suite.pairs)
+        parts = tally(suite, separated)
+        leaks = 0 if bound is None or bound.separated is None else int((separated & ~bound.separated).sum())
+        failures = int(unreliable[suite.pairs].any(axis=1).sum())
+    else:
+        parts = tally_merged(suite, *embedding.merged(keep=KEPT_PAIRS + 1))
+        leaks = 0 if bound is None else _leaks(embedding, bound)
+        failures = suite.num_pairs - _pairs(int((~unreliable).sum()))
+    return Score(
+        suite=suite.name,
+        name=model.name,
+        kind="model",
+        verdict="exact",
+        **parts,
+        ceiling=None if bound is None else bound.score.separated,
+        reliability_failures=failures,
+        seeds=list(settings.seeds),
+        seconds=round(time.perf_counter() - start, 3),
+        leaks=leaks,
+    )
+
+
+def _leaks(embedding: Embedding, bound: Ceiling) -> int:
+    return sum(_pairs(len(group)) - embedding.merged(group)[0] for group in bound.groups())
+
+
+def _pairs(n: int) -> int:
+    return n * (n - 1) // 2
+
+
+def failures_note(scores: Sequence[Score]) -> list[str]:
+    """What a reader must know before believing the scores: leaks and reliability failures, one line each."""
+    notes = []
+    for s in scores:
+        where = f"{s.name} on {s.suite}, {s.verdict}"
+        if s.leaks:
+            notes.append(f"{where}: {s.leaks} pairs above the exact ceiling of its family: numerical error, not power")
+        if s.reliability_failures:
+            notes.append(f"{where}: not valid, {s.reliability_failures} reliability failures")
+    return notes
+
+
+def columns(scores: Sequence[Score]) -> list[tuple[str, str]]:
+    """(suite, category) of each column of a table, in order of first appearance."""
+    return list(dict.fromkeys((s.suite, category) for s in scores for category in s.by_category))
+
+
+def matrix(scores: Sequence[Score]) -> tuple[list[tuple[str, str, str]], np.ndarray, np.ndarray]:
+    """Rows (kind, name, verdict), and the separated and total pairs at each row and column; -1 where there is no score."""
+    rows = list(dict.fromkeys((s.kind, s.name, s.verdict) for s in scores))
+    rows.sort(key=lambda row: row[0] != "oracle")
+    place: dict[Any, int] = {key: i for i, key in enumerate([*rows, *columns(scores)])}
+    separated = np.full((len(rows), len(place) - len(rows)), -1, dtype=np.int64)
+    total = separated.copy()
+    for s in scores:
+        for category, (part, whole) in s.by_category.items():
+            at = place[s.kind, s.name, s.verdict], place[s.suite, category] - len(rows)
+            separated[at], total[at] = part, whole
+    return rows, separated, total
