@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch.nn import Module
@@ -166,20 +165,24 @@ def failures_note(scores: Sequence[Score]) -> list[str]:
     return notes
 
 
-def columns(scores: Sequence[Score]) -> list[tuple[str, str]]:
-    """(suite, category) of each column of a table, in order of first appearance."""
-    return list(dict.fromkeys((s.suite, category) for s in scores for category in s.by_category))
+def matrix(scores: Sequence[Score]) -> tuple[list[tuple[str, str, str]], list[str], np.ndarray]:
+    """The scores as a table.
 
-
-def matrix(scores: Sequence[Score]) -> tuple[list[tuple[str, str, str]], np.ndarray, np.ndarray]:
-    """Rows (kind, name, verdict), and the separated and total pairs at each row and column; -1 where there is no score."""
+    Returns:
+        rows (kind, name, verdict), oracles first; columns, the categories and "total" of one suite, or several suites; and
+        (rows, columns, 3) int64: separated, total and ceiling, -1 where unknown.
+    """
     rows = list(dict.fromkeys((s.kind, s.name, s.verdict) for s in scores))
     rows.sort(key=lambda row: row[0] != "oracle")
-    place: dict[Any, int] = {key: i for i, key in enumerate([*rows, *columns(scores)])}
-    separated = np.full((len(rows), len(place) - len(rows)), -1, dtype=np.int64)
-    total = separated.copy()
+    suites = list(dict.fromkeys(s.suite for s in scores))
+    heads = suites
+    if len(suites) == 1 and len(scores[0].by_category) > 1:
+        heads = [*scores[0].by_category, "total"]
+    cells = np.full((len(rows), len(heads), 3), -1, dtype=np.int64)
     for s in scores:
-        for category, (part, whole) in s.by_category.items():
-            at = place[s.kind, s.name, s.verdict], place[s.suite, category] - len(rows)
-            separated[at], total[at] = part, whole
-    return rows, separated, total
+        row = rows.index((s.kind, s.name, s.verdict))
+        whole = s.separated, s.total, -1 if s.ceiling is None else s.ceiling
+        cells[row, heads.index(s.suite) if heads is suites else -1] = whole
+        for category, (part, size) in s.by_category.items() if heads is not suites else ():
+            cells[row, heads.index(category)] = part, size, -1
+    return rows, heads, cells

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from graphgdl.cli.bench.wl import write_atomically
-from graphgdl.expressivity.compare import columns, matrix
+from graphgdl.expressivity.compare import matrix
 from graphgdl.expressivity.oracles import ORACLES
 from graphgdl.expressivity.score import Score
 
@@ -23,8 +24,8 @@ def write_figure(path: Path, scores: Sequence[Score]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    heads = columns(scores)
-    rows, separated, total = matrix(scores)
+    rows, heads, cells = matrix(scores)
+    separated, total = cells[:, :, 0], cells[:, :, 1]
     share = np.where(total > 0, separated / np.maximum(total, 1), np.nan)
     figure = Figure(figsize=(3.8 + 0.95 * len(heads), 1.9 + 0.32 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -45,8 +46,8 @@ def write_figure(path: Path, scores: Sequence[Score]) -> None:
         fontsize=8,
     )
     whole = total.max(axis=0)
-    labels = [f"{category}\nof {whole[j]:,}" for j, (_, category) in enumerate(heads)]
-    turn = {"rotation": 30, "ha": "left"} if len(heads) > 4 else {}
+    labels = [f"{category}\nof {whole[j]:,}" for j, category in enumerate(heads)]
+    turn: dict[str, Any] = {"rotation": 30, "ha": "left"} if len(heads) > 4 else {}
     axes.set_xticks(range(len(heads)), labels, fontsize=8, **turn)
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(len(heads) + 1) - 0.5, minor=True)
@@ -58,7 +59,7 @@ def write_figure(path: Path, scores: Sequence[Score]) -> None:
     oracles = sum(kind == "oracle" for kind, _, _ in rows)
     if 0 < oracles < len(rows):
         axes.axhline(oracles - 0.5, color="#c0392b", linewidth=1.5)
-        axes.set_ylabel("models                 exact oracles" if oracles > 4 else "", fontsize=8)
+        axes.set_xlabel("above the line: exact oracles; below: models", fontsize=8)
     figure.colorbar(image, ax=axes, shrink=0.6, label="share of pairs told apart")
     figure.suptitle("Which graphs can be told apart?", fontsize=11)
     buffer = io.BytesIO()
