@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn import LayerNorm, Linear, Module, ModuleList, Sequential
-from torch.nn.init import constant_
+from torch.nn import Linear, Module, ModuleList, Sequential, Tanh
 from torch_geometric.data import Batch
 
 from graphgdl.nn import GINConv, global_add_pool
 
-SPREAD = 3.0  # scale of the argument of the sine after normalisation: about one period
-EPSILON = 2**0.5 - 1  # irrational, so that a node is not confused with one of its neighbours
-
-
-class Sine(Module):
-    """Elementwise sine: analytic, so sums over different multisets differ for almost all weights; not so for ReLU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return sin(x)."""
-        return torch.sin(x)
-
-
-def dense(in_channels: int, out_channels: int) -> Sequential:
-    """Linear map, layer norm with scale `SPREAD`, sine."""
-    norm = LayerNorm(out_channels)
-    constant_(norm.weight, SPREAD)
-    return Sequential(Linear(in_channels, out_channels), norm, Sine())
+EPSILON = 2**0.5 - 1  # irrational: with 0 a node's own feature is one more neighbour's
 
 
 def gin_convs(in_channels: int, hidden: int, layers: int) -> ModuleList:
-    """`layers` GIN layers of width `hidden`."""
+    """`layers` GIN layers of width `hidden`: a linear map of the sum, then tanh."""
     widths = [in_channels] + [hidden] * (layers - 1)
-    return ModuleList(GINConv(dense(width, hidden), eps=EPSILON) for width in widths)
+    return ModuleList(GINConv(Sequential(Linear(width, hidden), Tanh()), eps=EPSILON) for width in widths)
 
 
 class GIN(Module):
     r"""Sum aggregation, sum readout: as strong as 1-WL, and no stronger.
 
-    .. math:: x_i' = \sin\Big(\mathrm{LN}\big(W ((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j) + b\big)\Big)
+    .. math:: x_i' = \tanh\Big(W \big((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j\big) + b\Big)
 
     Law: invariant under permutations.    Power: `1-wl`.
     Source: Xu et al. (2019), "How powerful are graph neural networks?", equation 4.1.
-    Differs: one linear map and a sine in the place of a perceptron with ReLU, after Amir et al. (2023), "Neural injective
-    functions for multisets, measures and graphs via a finite witness theorem".
+    Differs: one linear map and tanh in the place of a perceptron with ReLU. Sums of an analytic function tell multisets
+    apart for almost all weights, those of a piecewise linear one do not: Amir et al. (2023), "Neural injective functions
+    for multisets, measures and graphs via a finite witness theorem".
 
     Args:
         in_channels, out_channels: features of a node, outputs of a graph.
