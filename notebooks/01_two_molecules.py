@@ -22,7 +22,7 @@ from rdkit import Chem
 from rdkit.Chem import Draw
 
 smiles = {"decalin": "C1CCC2CCCCC2C1", "bicyclopentyl": "C1CCC(C1)C1CCCC1"}
-Draw.MolsToGridImage([Chem.MolFromSmiles(s) for s in smiles.values()], legends=list(smiles), subImgSize=(300, 220))
+Draw.MolsToGridImage([Chem.MolFromSmiles(s) for s in smiles.values()], legends=list(smiles), molsPerRow=2)
 
 # %% [markdown]
 # ## Two molecules, two graphs

@@ -47,6 +47,8 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = Path(
         run(bin_dir / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip()
     )
+    if list(site.glob("setuptools")):  # an old one comes with some Pythons' pip and would hide the one torch needs
+        run(bin_dir / "python", "-m", "pip", "uninstall", "--yes", "setuptools", cwd=home)
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     run(bin_dir / "python", "-m", "pip", "install", "--no-deps", "--force-reinstall", "--no-index", wheel, cwd=home)
     return bin_dir
