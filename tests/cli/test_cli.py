@@ -104,8 +104,11 @@ def test_interrupt_says_how_to_resume(run, monkeypatch):
 
 
 def test_write_is_all_or_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "rows.jsonl"
-    path.write_text("old")
+    path, other = tmp_path / "rows.jsonl", tmp_path / "other"
+    other.touch()
+    wl_module.write_atomically(path, b"old")
+    assert path.stat().st_mode == other.stat().st_mode  # as readable as any file of the user's
+    other.unlink()
 
     def fail(*args):
         raise OSError("disk full")
