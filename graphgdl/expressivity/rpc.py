@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.functional import cosine_embedding_loss
 from torch_geometric.data import Batch
 
 from graphgdl.expressivity.graph import Graph
@@ -126,11 +125,11 @@ def _train(model: Module, steps: list[list[Batch]], settings: Settings) -> tuple
         total = 0.0
         for step in steps:
             couples = sum(chunk.num_graphs for chunk in step) // 2
-            optimizer.zero_grad(set_to_none=False)
+            optimizer.zero_grad()
             for chunk in step:
                 out = check_output(model(chunk), chunk.num_graphs, settings.channels)
-                target = out.new_full((len(out) // 2,), -1.0)
-                loss = cosine_embedding_loss(out[0::2], out[1::2], target, settings.margin, reduction="sum")
+                g, h = out.view(-1, 2, settings.channels).unbind(1)
+                loss = (torch.cosine_similarity(g, h) - settings.margin).relu().sum()  # cosine embedding, target -1
                 (loss / couples).backward()
                 total += loss.item()
             optimizer.step()

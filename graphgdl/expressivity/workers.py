@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle
 import signal
@@ -107,6 +108,7 @@ def _work(pipe: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
+    gc.freeze()  # what the imports left is not searched again at every collection
     function: Function | None = None
     shared: Any = None
     while True:

@@ -39,7 +39,7 @@ class GIN(Module):
 
     power = "1-wl"
 
-    def __init__(self, in_channels: int, out_channels: int, hidden: int = 32, layers: int = 5) -> None:
+    def __init__(self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 4) -> None:
         super().__init__()
         self.convs = gin_convs(in_channels, hidden, layers)
         self.readout = Linear(hidden, out_channels)
