@@ -91,6 +91,26 @@ def test_bad_input_is_one_line_and_exit_code_2(run, args, text):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_download_fetches_what_has_a_source(run, tmp_path, monkeypatch):
+    import graphgdl.expressivity.suites  # noqa: F401
+
+    fetched = []
+    module = sys.modules["graphgdl.expressivity.suites.fetch"]  # the package has a function of that name
+    monkeypatch.setattr(module, "fetch", lambda name, root, show_progress: fetched.append((name, root)))
+    result = run(
+        "bench", "wl", "--suite", "csl", "--suite", "brec", "--oracle", "1-wl", "--download", "--root", tmp_path
+    )
+    assert fetched == [("brec", tmp_path)]
+    assert result.exit_code == 2  # nothing was put there
+    assert "suite brec: expected brec/raw" in result.stderr
+    monkeypatch.delenv("GRAPHGDL_DATA", raising=False)
+    result = run("bench", "wl", "--suite", "brec", "--download")
+    assert (result.exit_code, result.stderr.strip()) == (
+        2,
+        "Error: `--download` needs `--root`, the folder to download into",
+    )
+
+
 def test_interrupt_says_how_to_resume(run, monkeypatch):
     import graphgdl.expressivity.compare as compare_module
 

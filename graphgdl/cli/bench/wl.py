@@ -30,6 +30,9 @@ def wl(
     root: Annotated[
         Path | None, typer.Option(envvar="GRAPHGDL_DATA", help="Folder of the suites that are read from files.")
     ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="First download what is missing below --root, with its checksum.")
+    ] = False,
     seeds: Annotated[int, typer.Option(min=0, help="Train too: paired comparison with so many seeds.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write one JSON object a row.")] = None,
@@ -49,6 +52,8 @@ def wl(
     try:
         for path in (json_file, plot):
             _check_folder(path)
+        if download:
+            _download(suites, root)
         with Progress() as progress:
             scores = compare(
                 suites,
@@ -94,6 +99,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _download(suites: Sequence[str], root: Path | None) -> None:
+    from graphgdl.expressivity.suites.fetch import REMOTE, fetch
+
+    if root is None:
+        raise ValueError("`--download` needs `--root`, the folder to download into")
+    for name in suites:
+        if name in REMOTE:
+            fetch(name, root, show_progress=True)
 
 
 def _check_folder(path: Path | None) -> None:
