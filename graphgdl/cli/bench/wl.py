@@ -102,7 +102,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _download(suites: Sequence[str], root: Path | None) -> None:
-    from graphgdl.expressivity.suites.fetch import REMOTE, fetch
+    from graphgdl.expressivity.suites.remote import REMOTE, fetch
 
     if root is None:
         raise ValueError("`--download` needs `--root`, the folder to download into")
