@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and no clock: a busy machine is not a bug.
+settings.register_profile("graphgdl", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("graphgdl")
 
 REQUIRED = bool(os.environ.get("GRAPHGDL_REQUIRE_DATA"))
 skipped_data_tests: list[str] = []

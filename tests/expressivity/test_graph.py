@@ -23,7 +23,7 @@ def nx_graphs(draw):
     return nx.gnp_random_graph(n, draw(st.sampled_from([0.0, 0.1, 0.5, 1.0])), seed=draw(st.integers(0, 10**6)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(nx_graphs())
 def test_graph6_equals_networkx_both_ways(g):
     line = nx_line(g)
@@ -96,7 +96,7 @@ def test_too_large_an_order_is_refused():
         graph6.encode(2**36, np.zeros((0, 2), dtype=np.int64))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(nx_graphs(), st.integers(0, 10**6))
 def test_views_equal_networkx(g, seed):
     graph = Graph.from_networkx(g)

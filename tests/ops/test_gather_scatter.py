@@ -130,7 +130,7 @@ graphs = st.integers(1, 8).flatmap(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(graphs, st.floats(-2, 2), st.integers(0, 10**6))
 def test_sum_is_linear_and_its_transpose_is_its_adjoint(sized, factor, seed):
     n, edges = sized
@@ -143,7 +143,7 @@ def test_sum_is_linear_and_its_transpose_is_its_adjoint(sized, factor, seed):
     close(there, (w * edge_dot(x, z, edge_index)).sum())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(graphs, st.sampled_from(REDUCTIONS), st.randoms(use_true_random=False))
 def test_renumbering_nodes_and_reordering_edges(sized, reduce, random):
     n, edges = sized

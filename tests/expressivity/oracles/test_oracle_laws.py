@@ -40,7 +40,7 @@ def graphs(draw, max_n=8):
 
 
 @pytest.mark.parametrize("name", ORACLES)
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(graph=graphs(), data=st.data())
 def test_relabelling_changes_no_round(name, graph, data):
     other = graph.permute(data.draw(st.permutations(range(graph.n))))
@@ -74,7 +74,7 @@ def test_graphs_of_another_size_are_separated(name):
     assert len({ORACLES[name].fingerprint(g) for g in small}) == len(small)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 @given(g=graphs(max_n=7), h=graphs(max_n=7))
 def test_a_finer_oracle_separates_whatever_a_coarser_one_does(g, h):
     check_hierarchy(g, h)
