@@ -142,6 +142,7 @@ def exact_score(
         seeds=list(settings.seeds),
         seconds=round(time.perf_counter() - start, 3),
         leaks=leaks,
+        bound=model.power,
     )
 
 

@@ -31,6 +31,7 @@ class Score:
             are more than 10,000.
         leaks: pairs separated that the family's oracle cannot part, in any seed: numerical error, not power.
         per_seed: separated pairs of each seed.
+        bound: the oracle that bounds the model's family, if it names one.
     """
 
     suite: str
@@ -47,10 +48,11 @@ class Score:
     pairs: list[int] | list[list[int]] | None
     leaks: int = 0
     per_seed: tuple[int, ...] = ()
+    bound: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The public keys; `leaks` and `per_seed` follow from the log."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("leaks", "per_seed")}
+        """The public keys; the others follow from the log and the model."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("leaks", "per_seed", "bound")}
 
 
 def tally(suite: Suite, separated: np.ndarray) -> dict[str, Any]:

@@ -242,4 +242,5 @@ def _score(
         seconds=round(sum(line["seconds"] for line in lines), 3),
         leaks=int(votes[:, ~can_part].any(axis=0).sum()),
         per_seed=tuple(votes.sum(axis=1).tolist()),
+        bound=model.power,
     )
