@@ -27,7 +27,7 @@ REDUCES: dict[type[Aggregation], str] = {
     MinAggregation: "min",
 }
 _SPECIFICATION = ("message", "aggregate", "message_and_aggregate", "update", "edge_update")
-_BACKENDS = ops.available_backends()
+BACKENDS = ops.available_backends()
 _STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
 _HOOKS = [(step, f"_{step}_forward{pre}_hooks") for step in _STEPS for pre in ("_pre", "")]
 
@@ -178,7 +178,7 @@ class Lowered(MessagePassing):
                     return f"`{name}` is {tensor.dtype}, not floating point"
                 if first and (not 2 <= tensor.dim() <= self.feature_dims or self.node_dim % tensor.dim() != 0):
                     return f"`{name}` has {tensor.dim()} dimensions with node_dim = {self.node_dim}"
-                if first and (why := _BACKENDS.get(tensor.device.type, f"no kernels for {tensor.device.type}")):
+                if first and (why := BACKENDS.get(tensor.device.type, f"no kernels for {tensor.device.type}")):
                     return f"`{name}` is on {tensor.device}: {why}"
                 first = False
         return "no tensor was given" if first else None

@@ -265,7 +265,7 @@ def test_a_device_without_kernels():
 
 
 def test_a_backend_that_is_missing(monkeypatch):
-    monkeypatch.setitem(lowering._BACKENDS, "cpu", "numba is not installed")
+    monkeypatch.setitem(lowering.BACKENDS, "cpu", "numba is not installed")
     runs_on_the_message_path(gdl.SAGEConv(4, 4), "`x` is on cpu: numba is not installed")
 
 

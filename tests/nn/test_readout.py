@@ -8,6 +8,7 @@ import torch_geometric.nn as pyg
 from layer_cases import close, gradients
 
 from graphgdl import nn as gdl
+from graphgdl.nn import readout
 
 POOLS = {
     "global_add_pool": lambda rows: rows.sum(0),
@@ -73,3 +74,13 @@ def test_learned_readouts_and_norms_are_pygs():
     names += ["InstanceNorm", "DiffGroupNorm", "MeanSubtractionNorm", "MessageNorm", "GraphSizeNorm"]
     for name in names:
         assert getattr(gdl, name) is getattr(pyg, name)
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_devices_without_kernels_pool_too(name, monkeypatch):
+    """Where the ops have no kernel (CUDA, until they do) the readout is PyG's scatter, with the same numbers."""
+    pool, x, batch = getattr(gdl, name), torch.randn(6, 3), torch.tensor([0, 2, 0, 3, 3, 3])
+    expected = pool(x, batch, 5)
+    assert pool(x.to("meta"), batch.to("meta"), 5).shape == (5, 3)
+    monkeypatch.setattr(readout, "BACKENDS", {"cpu": "none"})
+    torch.testing.assert_close(pool(x, batch, 5), expected)
