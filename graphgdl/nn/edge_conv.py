@@ -21,7 +21,7 @@ from graphgdl.nn.lowering import Lowered, Lowering
 
 
 def _fused(layer: EdgeConv, edge_index: Tensor, num_dst: int, x: Any) -> Tensor:
-    x_i, x_j = x[1].index_select(0, edge_index[1]), x[0].index_select(0, edge_index[0])
+    x_i, x_j = ops.segment_expand(x[1], edge_index), ops.segment_expand(x[0], edge_index, "src")
     messages = layer.message(x_i=x_i, x_j=x_j)
     return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
 

@@ -30,7 +30,7 @@ def _weighted_sum(layer: GATConv, edge_index: Tensor, num_dst: int, x: Any, alph
 
 
 def _scores(layer: GATConv, edge_index: Tensor, num_dst: int, alpha: Any, edge_attr: Tensor | None) -> Tensor:
-    score = alpha[0].index_select(0, edge_index[0])
+    score = ops.segment_expand(alpha[0], edge_index, "src")
     if alpha[1] is not None:
         score = score + ops.segment_expand(alpha[1], edge_index)
     if edge_attr is not None and layer.lin_edge is not None and edge_attr.size(0) > 0:

@@ -30,7 +30,7 @@ def _weighted_sum(layer: GATv2Conv, edge_index: Tensor, num_dst: int, x: Any, al
 
 
 def _scores(layer: GATv2Conv, edge_index: Tensor, num_dst: int, x: Any, edge_attr: Tensor | None) -> Tensor:
-    z = x[0].index_select(0, edge_index[0]) + ops.segment_expand(x[1], edge_index)
+    z = ops.segment_expand(x[0], edge_index, "src") + ops.segment_expand(x[1], edge_index)
     if edge_attr is not None:
         z = z + layer.lin_edge(edge_attr.view(edge_attr.size(0), -1)).view_as(z)
     score = (F.leaky_relu(z, layer.negative_slope) * layer.att).sum(dim=-1)

@@ -22,7 +22,7 @@ from graphgdl.nn.lowering import Lowered, Lowering
 
 
 def _fused(layer: NNConv, edge_index: Tensor, num_dst: int, x: Any, edge_attr: Tensor | None) -> Tensor:
-    messages = layer.message(x_j=x[0].index_select(0, edge_index[0]), edge_attr=edge_attr)
+    messages = layer.message(x_j=ops.segment_expand(x[0], edge_index, "src"), edge_attr=edge_attr)
     return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
 
 
