@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 import graphgdl
+from graphgdl.cli.bench.ops import ops
 from graphgdl.cli.bench.wl import wl
 from graphgdl.cli.info import info
 
 app = typer.Typer(help="Geometric deep learning as message passing.", no_args_is_help=True, add_completion=False)
 bench = typer.Typer(help="Benchmarks.", no_args_is_help=True)
 bench.command("wl")(wl)
+bench.command("ops")(ops)
 app.add_typer(bench, name="bench")
 app.command("info")(info)
 

@@ -1,0 +1,79 @@
+"""Time: all sides in turns, and the bandwidth of a plain copy as the yardstick."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LEAST_ROUNDS = 3
+_COPY_BYTES = 2**27
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of repeated calls: smallest, quartiles, median, and how many."""
+
+    median: float
+    least: float
+    low: float
+    high: float
+    rounds: int
+
+
+def seconds(run: Callable[[], Any], device: str = "cpu") -> float:
+    """Time one call; on CUDA between two events of the stream."""
+    if device == "cpu":
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    import torch
+
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    begin.record()
+    run()
+    end.record()
+    torch.cuda.synchronize()
+    return begin.elapsed_time(end) / 1e3
+
+
+def alternate(
+    runs: Mapping[str, Callable[[], Any]], rounds: int, budget: float, device: str = "cpu"
+) -> dict[str, Times]:
+    """Time every entry once a round, each round beginning with the next; stop after `budget` seconds, not before three."""
+    names = list(runs)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    start = time.perf_counter()
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        for i in range(max(rounds, LEAST_ROUNDS)):
+            if i >= LEAST_ROUNDS and time.perf_counter() - start > budget:
+                break
+            turn = i % len(names) if names else 0
+            for name in names[turn:] + names[:turn]:
+                found[name].append(seconds(runs[name], device))
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: _times(values) for name, values in found.items()}
+
+
+def copy_bandwidth(device: str = "cpu") -> float:
+    """Bytes read plus bytes written in a second by a copy of 128 MiB, the median of five."""
+    import torch
+
+    source = torch.ones(_COPY_BYTES // 4, device=device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    return 2 * _COPY_BYTES / statistics.median(seconds(lambda: target.copy_(source), device) for _ in range(5))
+
+
+def _times(values: list[float]) -> Times:
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Times(median * 1e3, min(values) * 1e3, low * 1e3, high * 1e3, len(values))
