@@ -64,6 +64,7 @@ class Plan:
         too_large = max(values.shape[1], *(high for _, high, _ in self.range)) > np.iinfo(np.int32).max
         self._keys = values.copy() if too_large else keys
         self._rows: dict[tuple[int, int], Rows] = {}
+        self.derived: dict[Any, Any] = {}  # what others keep for as long as the plan
 
     def check(self, axis: int, bound: int) -> None:
         """Raise unless all entries of `index[axis]` lie in [0, bound)."""

@@ -33,15 +33,26 @@ def run(kernel: Callable[..., None], rows: Rows, work: int, *args: Any) -> None:
     if threads < 2 or work < SERIAL_WORK:
         kernel(*args, 0, rows.num_rows)
         return
-    todo = deque(pairwise(rows.cuts(4 * threads)))
+    bounds = list(pairwise(rows.cuts(4 * threads)))
+    each(lambda part: kernel(*args, *bounds[part]), len(bounds))
+
+
+def each(task: Callable[[int], None], count: int) -> None:
+    """Call `task(0)` to `task(count - 1)`, each once, on as many threads as torch uses; tasks must be independent."""
+    threads = min(torch.get_num_threads(), count)
+    if threads < 2:
+        for part in range(count):
+            task(part)
+        return
+    todo = deque(range(count))
 
     def drain() -> None:
         while True:
             try:
-                start, stop = todo.popleft()
+                part = todo.popleft()
             except IndexError:
                 return
-            kernel(*args, start, stop)
+            task(part)
 
     helpers = _start(drain, threads - 1)
     try:

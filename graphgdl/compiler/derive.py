@@ -1,0 +1,155 @@
+"""A compiled function of any order of derivative: its backward is such a function itself, made when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .execute import Executable
+from .ir import REDUCTIONS, Node, Program, topological
+from .schedule import THIN, costly
+from .tape import Tape
+from .topology import Topology
+from .translate import translate
+
+
+class Differentiable:
+    """A recorded program, its loops, and its derivative.
+
+    Args:
+        program: owner of all nodes, of every order.
+        tape: what to compute; inputs are those of `inputs` after the edge index.
+        inputs: the nodes of the tape's inputs.
+        outputs: the nodes of its outputs.
+        wanted: which inputs are differentiated by.
+        given: nodes whose values an earlier order has computed.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        tape: Tape,
+        inputs: list[Node],
+        outputs: list[Node],
+        wanted: Sequence[int],
+        given: Sequence[Node] = (),
+    ) -> None:
+        self.program, self.tape = program, tape
+        self.inputs, self.wanted, self.given = inputs, list(wanted), list(given)
+        # a product per edge lives in tiles: what leaves the program is a copy
+        self.outputs = [program.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o) else o for o in outputs]
+        self._plain: Executable | None = None
+        self._forward: Executable | None = None
+        self._backward: Differentiable | None = None
+        self.reached: list[int] = []
+        self.saved: list[Node] = []
+
+    @property
+    def plain(self) -> Executable:
+        """The program alone."""
+        if self._plain is None:
+            self._plain = Executable([*self.inputs, *self.given], self.outputs)
+        return self._plain
+
+    @property
+    def backward(self) -> Differentiable:
+        """(inputs, cotangents) -> gradients of the inputs `reached`."""
+        if self._backward is None:
+            self._derive()
+        assert self._backward is not None
+        return self._backward
+
+    @property
+    def forward(self) -> Executable:
+        """The program, and after its outputs the values that the backward starts from."""
+        if self._forward is None:
+            _ = self.backward
+            self._forward = Executable([*self.inputs, *self.given], [*self.outputs, *self.saved])
+        return self._forward
+
+    def _derive(self) -> None:
+        offset = len(self.tape.inputs) - len(self.inputs)  # the edge index comes first and has no node
+        tape, reached = self.tape.vjp([k + offset for k in self.wanted])
+        self.reached = [k - offset for k in reached]
+        order = len([n for n in self.program.inputs if n.attr.startswith("cotangent")])
+        names = [f"cotangent {order + k}" for k in range(len(self.outputs))]
+        inputs, gradients = translate(tape, self.program, [*([""] * offset), *self.inputs, *names])
+        known = [*self.inputs, *self.given]
+        outputs = [g for g in gradients if g is not None]
+        self.saved = cut(outputs, inputs[len(self.inputs) :], known)
+        wanted = [k for k in self.reached]
+        wanted += [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in ("f32", "f64")]
+        self._backward = Differentiable(
+            self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved]
+        )
+
+    def __call__(self, graph: Topology, values: Sequence[Tensor], given: Sequence[Tensor] = ()) -> list[Tensor]:
+        """Return the outputs; autograd sees the inputs in `wanted`."""
+        if torch.is_grad_enabled() and any(values[k].requires_grad for k in self.wanted):
+            return list(_Function.apply(self, graph, len(values), *values, *given))
+        return self.plain(graph, [*values, *given])
+
+
+class _Function(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, compiled: Differentiable, graph: Topology, count: int, *values: Tensor) -> tuple[Tensor, ...]:
+        found = compiled.forward(graph, values)
+        outputs = len(compiled.outputs)
+        ctx.compiled, ctx.graph, ctx.count = compiled, graph, count
+        ctx.save_for_backward(*values, *found[outputs:])
+        for tensor in (f for f in found[:outputs] if not f.is_floating_point()):
+            ctx.mark_non_differentiable(tensor)
+        return tuple(found[:outputs])
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        compiled, kept = ctx.compiled, ctx.saved_tensors
+        values, given = kept[: ctx.count], kept[ctx.count :]
+        gradients = compiled.backward(ctx.graph, [*values, *(c.contiguous() for c in cotangents)], given)
+        out: list[Tensor | None] = [None] * (len(kept) - len(compiled.saved))
+        for position, gradient in zip(compiled.reached, gradients, strict=True):
+            out[position] = gradient
+        return (None, None, None, *out)
+
+
+def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Node]) -> list[Node]:
+    """Return what of the forward program the backward should not compute again.
+
+    Node values and constants, reductions, and thin costly edge values are kept; wide edge values are computed anew.
+    """
+    given = set(known)
+    order = topological(outputs, given)
+    late = set(cotangents)
+    for node in order:
+        if any(a in late for a in node.args):
+            late.add(node)
+    saved: list[Node] = []
+    seen: set[Node] = set()
+    stack = list(reversed(outputs))
+    while stack:
+        node = stack.pop()
+        if node in seen or node in given:
+            continue
+        seen.add(node)
+        if node not in late and _worth_keeping(node, given):
+            saved.append(node)
+        else:
+            stack += reversed(node.args)
+    return saved
+
+
+def in_tiles(node: Node) -> bool:
+    """Whether a value is a product per edge."""
+    return node.space == "E" and (node.op == "mm" or node.op == "view" and in_tiles(node.args[0]))
+
+
+def _worth_keeping(node: Node, known: set[Node]) -> bool:
+    if node.space == "E":
+        return node.numel <= THIN and costly(node, known) and not in_tiles(node)
+    if node.op in REDUCTIONS:
+        return True
+    below = topological([node], known)
+    return any(n.op in REDUCTIONS or n.op in ("total", "mm", "mmt") for n in below if n not in known)

@@ -1,0 +1,169 @@
+"""Run a schedule on the CPU: compiled row loops on the threads of `ops.cpu.pool`, the rest with torch."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from graphgdl.ops.cpu import pool
+
+from . import jit, llvm
+from .interpret import DTYPES, evaluate
+from .ir import Node
+from .schedule import Host, Kernel, Loop, Product, Step, schedule
+from .topology import Loops, Tile, Topology
+
+TILE_BYTES = 8 << 20
+PART_WORK = 200_000  # loads and operations of one part: about 100 us
+
+
+class Executable:
+    """Computes `outputs` from the values of `inputs`; its kernels are compiled when it is made."""
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+        self.inputs, self.outputs = list(inputs), list(outputs)
+        self.steps: list[Step] = schedule(self.outputs, self.inputs)
+        self._runs: dict[int, _Kernel] = {}
+        self._compile()
+
+    def _compile(self) -> None:
+        sources: list[llvm.Source] = []
+        kernels: list[_Kernel] = []
+        full = set(self.inputs)
+        bits = jit.register_bits()
+        for step in self.steps:
+            if isinstance(step, Host):
+                full.add(step.node)
+                continue
+            tile: set[Node] = set()
+            for part in step.steps:
+                if isinstance(part, Product):
+                    (tile if part.node.op == "mm" else full).add(part.node)
+                    continue
+                source = llvm.Printer(part, f"k{len(sources)}", set(full), set(tile), bits).print()
+                kernels.append(_Kernel(part, source))
+                self._runs[id(part)] = kernels[-1]
+                sources.append(source)
+                for sweep in part.sweeps:
+                    for root in sweep:
+                        (tile if root in step.tile else full).add(root)
+                full |= set(part.rows)
+        for kernel, source in zip(kernels, sources):
+            (kernel.function,) = jit.compiled(source.text, [source.symbol])
+
+    def __call__(self, graph: Topology, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the outputs, each (rows, *features) or (*features)."""
+        env: dict[Node, Tensor] = dict(zip(self.inputs, values, strict=True))
+        for step in self.steps:
+            if isinstance(step, Host):
+                env[step.node] = evaluate(step.node, [env[a] for a in step.node.args], graph)  # type: ignore[arg-type]
+            else:
+                self._loop(step, graph, env)
+        return [env[o] for o in self.outputs]
+
+    def _loop(self, loop: Loop, graph: Topology, env: dict[Node, Tensor]) -> None:
+        if not loop.tiled:
+            for part in loop.steps:
+                assert isinstance(part, Kernel)
+                run = self._runs[id(part)]
+                run.begin(graph, env)
+                run(graph.loops(part.end), env, {})
+                run.finish(env)
+            return
+        end = next((s.end for s in loop.steps if isinstance(s, Kernel) and not s.adds), "dst")
+        width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
+        size = max(256, min(TILE_BYTES // max(width, 1), 1 << 16))
+        longest = 0
+        tiles = graph.tiles(end, size)
+        longest = max((t.last - t.first for t in tiles), default=0)
+        buffers = {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in loop.tile}
+        for part in loop.steps:
+            if isinstance(part, Kernel):
+                self._runs[id(part)].begin(graph, env)
+            elif part.node.op == "mmt":
+                env[part.node] = torch.zeros(part.node.shape, dtype=DTYPES[part.node.dtype])
+        for tile in tiles:
+            for part in loop.steps:
+                if isinstance(part, Kernel):
+                    self._runs[id(part)](tile.others if part.adds else tile.rows, env, buffers)
+                else:
+                    _product(part.node, tile, env, buffers)
+        for part in loop.steps:
+            if isinstance(part, Kernel):
+                self._runs[id(part)].finish(env)
+
+
+def _product(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> None:
+    """Multiply the rows of a tile: into its buffer, or onto the sum over all tiles."""
+    x, y = node.args
+    left = _of_tile(x, tile, env, buffers).view(-1, x.shape[-1])
+    if node.op == "mm":
+        torch.mm(left, env[y], out=buffers[node][: tile.last - tile.first].view(-1, node.shape[-1]))
+    else:
+        env[node].addmm_(left.t(), _of_tile(y, tile, env, buffers).view(-1, y.shape[-1]))
+
+
+def _of_tile(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> Tensor:
+    """Return the rows of an edge value that belong to a tile, in row order."""
+    buffer = buffers.get(node)
+    if buffer is not None:
+        return buffer[: tile.last - tile.first]
+    if tile.ids is None:
+        return env[node][tile.first : tile.last]
+    return env[node].index_select(0, tile.ids)
+
+
+class _Kernel:
+    """One compiled kernel and its arrays."""
+
+    function: jit.Function
+
+    def __init__(self, kernel: Kernel, source: llvm.Source) -> None:
+        self.kernel, self.arrays = kernel, source.arrays
+        self.made = [r for sweep in kernel.sweeps for r in sweep] + kernel.rows
+        self.totals = [r for r in self.made if r.op == "total"]
+        width = sum(a.numel for a in source.arrays) + 4
+        self.work = width
+        self.partial: dict[Node, list[Tensor]] = {}
+
+    def begin(self, graph: Topology, env: dict[Node, Tensor]) -> None:
+        """Make the arrays that the kernel writes."""
+        for node in self.made:
+            if node.op != "total" and node not in env:
+                shape = (graph.rows(node.space), *node.shape)
+                make = torch.zeros if self.kernel.adds else torch.empty
+                env[node] = make(shape, dtype=DTYPES[node.dtype])
+
+    def finish(self, env: dict[Node, Tensor]) -> None:
+        """Add up the totals of all parts, in order."""
+        for node in self.totals:
+            parts = self.partial.pop(node)
+            env[node] = (parts[0] if len(parts) == 1 else torch.cat(parts)).sum(0)
+
+    def __call__(self, loops: Loops, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> None:
+        """Run over the rows of `loops`."""
+        edges = int(loops.ptr[loops.stop] - loops.ptr[loops.start])
+        rows = loops.stop - loops.start
+        count = max(1, min(256, (edges + rows) * self.work // PART_WORK))
+        cuts = loops.cuts(count)
+        addresses = array("q", loops.header())
+        for node in self.arrays:
+            if node.op == "total":
+                made = torch.empty((len(cuts) - 1, *node.shape), dtype=DTYPES[node.dtype])
+                self.partial.setdefault(node, []).append(made)
+                addresses.append(made.data_ptr())
+                continue
+            tensor = buffers.get(node)
+            if tensor is None:
+                tensor = env[node]
+                if not tensor.is_contiguous():
+                    tensor = env[node] = tensor.contiguous()
+            addresses.append(tensor.data_ptr())
+        address = addresses.buffer_info()[0]
+        function = self.function
+        parts = list(pairwise(cuts))
+        pool.each(lambda k: function(address, parts[k][0], parts[k][1], k), len(parts))

@@ -1,0 +1,425 @@
+"""The loop program: nodes of a closed op set, hash-consed, with rewriting at construction.
+
+A value lives in a space: `E` (one row per edge), `S` or `D` (one row per source or destination node; both are `N` where
+the graph is square), or `C` (no rows: parameters and constants). Its `shape` counts the features of one row. Only
+`gather` and `reduce` move data between edges and nodes; each is the other's adjoint, so derivatives of a program are
+programs. `total` and `mmt` sum over rows into constants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Shape = tuple[int, ...]
+
+POINTWISE = {
+    **dict.fromkeys("add sub mul div maximum minimum pow atan2 lt le eq ne gt ge and or".split(), 2),
+    **dict.fromkeys("neg exp log log1p expm1 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh".split(), 1),
+    **dict.fromkeys("sigmoid erf abs sign floor not cast stop".split(), 1),
+    "where": 3,
+}
+COMPARISONS = {"lt", "le", "eq", "ne", "gt", "ge", "and", "or", "not"}
+HEAVY = set("exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh sigmoid erf pow atan2".split())
+REDUCTIONS = ("reduce", "rmax", "rarg")
+SUMS_TO_CONSTANT = ("total", "mmt")
+_REASSOCIABLE = ("add", "mul", "maximum", "minimum", "and", "or", "eq", "ne")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """One value of a program; see `Program` for what each op means."""
+
+    op: str
+    args: tuple[Node, ...]
+    attr: Any
+    space: str
+    shape: Shape
+    dtype: str
+    id: int
+
+    @property
+    def numel(self) -> int:
+        """Number of features in one row."""
+        return math.prod(self.shape)
+
+    def __repr__(self) -> str:
+        args = " ".join(f"%{a.id}" for a in self.args)
+        attr = "" if self.attr is None else f" {self.attr}"
+        return f"%{self.id} = {self.op} {args}{attr} : {self.space}{list(self.shape)} {self.dtype}"
+
+
+class Program:
+    """Builder and owner of the nodes of one program; equal nodes are the same object.
+
+    Ops, besides the pointwise ones (features broadcast as in torch):
+        input(attr name), const(attr value), table(attr values), eid (edge id, i32), rand(seed; attr stream): uniform in [0, 1) per row and feature;
+        view(attr shape), expand(attr shape), permute(attr perm), take(attr (axis, positions)), cat(attr axis);
+        sum(attr axes; they disappear), amax(attr axes);
+        gather(attr end), reduce(attr end), rmax(attr end): 0 in a row without edges, rarg(attr end): edge id of the
+        first greatest value, -1 in a row without edges; total: sum over rows;
+        mm(x, w): contract the last feature axis of x with the first of w; mmt(x, y): sum over rows and leading
+        features of x^T y.
+    """
+
+    def __init__(self) -> None:
+        self._table: dict[Hashable, Node] = {}
+        self.inputs: list[Node] = []
+
+    def node(self, op: str, args: tuple[Node, ...], attr: Any, space: str, shape: Shape, dtype: str) -> Node:
+        """Return the node, made at its first mention."""
+        ids = tuple(a.id for a in args)
+        if op in _REASSOCIABLE and len(ids) == 2 and ids[1] < ids[0]:
+            args, ids = args[::-1], ids[::-1]
+        # 0.0 == -0.0 and 1 == True, so a constant is told by how it prints
+        key = (op, ids, repr(attr) if op == "const" else attr, space, shape, dtype)
+        found = self._table.get(key)
+        if found is None:
+            found = self._table[key] = Node(op, args, attr, space, tuple(shape), dtype, len(self._table))
+        return found
+
+    # --- leaves
+
+    def input(self, name: str, space: str, shape: Shape, dtype: str) -> Node:
+        """Return a new input of the program."""
+        node = self.node("input", (), name, space, tuple(shape), dtype)
+        if node not in self.inputs:
+            self.inputs.append(node)
+        return node
+
+    def const(self, value: float | bool, dtype: str) -> Node:
+        """Return a number."""
+        return self.node("const", (), bool(value) if dtype == "bool" else float(value), "C", (), dtype)
+
+    def table(self, numbers: Sequence[float], shape: Shape, dtype: str) -> Node:
+        """Return a constant tensor."""
+        return self.node("table", (), tuple(numbers), "C", tuple(shape), dtype)
+
+    def eid(self) -> Node:
+        """Return the edge ids, in the caller's order."""
+        return self.node("eid", (), None, "E", (), "i32")
+
+    def rand(self, seed: Node, stream: int, space: str, shape: Shape, dtype: str) -> Node:
+        """Return uniform numbers in [0, 1), a function of seed, stream, row id and feature alone."""
+        return self.node("rand", (seed,), stream, space, tuple(shape), dtype)
+
+    # --- pointwise
+
+    def pw(self, op: str, *args: Node, dtype: str | None = None) -> Node:
+        """Apply a pointwise op; features broadcast, aligned at the right."""
+        if len(args) != POINTWISE[op]:
+            raise ValueError(f"`{op}` takes {POINTWISE[op]} arguments, got {len(args)}")
+        folded = self._simplified(op, args, dtype)
+        if folded is not None:
+            return folded
+        rank = max(len(a.shape) for a in args)
+        args = tuple(a if a.op == "const" else self.view(a, (1,) * (rank - len(a.shape)) + a.shape) for a in args)
+        shape = broadcast(*(a.shape for a in args))
+        space = join(args)
+        if dtype is None:
+            dtype = "bool" if op in COMPARISONS else next((a.dtype for a in args[::-1] if a.op != "const"), args[-1].dtype)
+        return self.node(op, args, None, space, shape, dtype)
+
+    def _simplified(self, op: str, args: tuple[Node, ...], dtype: str | None) -> Node | None:
+        """Return a simpler equal node (exactly equal for finite values), or None."""
+        value = [a.attr if a.op == "const" else None for a in args]
+        if op == "cast":
+            return args[0] if args[0].dtype == dtype else None
+        if op == "stop" and args[0].op in ("stop", "const"):
+            return args[0]
+        if op in ("add", "mul") and value[0] is not None:
+            args, value = args[::-1], value[::-1]
+        if op == "mul" and value[1] == 1 or op == "div" and value[1] == 1 or op in ("add", "sub") and value[1] == 0:
+            return args[0]
+        if op == "mul" and value[1] == -1:
+            return self.pw("neg", args[0])
+        if op in ("mul", "add", "sub", "div") and None not in value and args[0].dtype == args[1].dtype:
+            a, b = value
+            if op != "div" or b != 0:
+                return self.const({"mul": a * b, "add": a + b, "sub": a - b, "div": a / b if b else 0}[op], args[0].dtype)
+        if op == "neg" and args[0].op == "neg":
+            return args[0].args[0]
+        if op == "neg" and value[0] is not None:
+            return self.const(-value[0], args[0].dtype)
+        if op == "add" and args[1].op == "neg":
+            return self.pw("sub", args[0], args[1].args[0])
+        if op == "mul":
+            # zeros from the derivative of a slice or of a constant branch: no number is lost but 0 * inf
+            if value[1] == 0:
+                return self.full(0.0, args[0])
+            if args[0].op == "expand" and args[0].args[0].op == "const" and args[0].args[0].attr == 1 and covers(args):
+                return args[1]
+            if args[1].op == "expand" and args[1].args[0].op == "const" and args[1].args[0].attr == 1 and covers(args[::-1]):
+                return args[0]
+        if op == "add":
+            if is_zero(args[0]) and covers(args):
+                return args[1]
+            if is_zero(args[1]) and covers(args[::-1]):
+                return args[0]
+        return None
+
+    def full(self, value: float, like: Node, dtype: str | None = None) -> Node:
+        """Return `value` in the shape and space of `like`."""
+        constant = self.const(value, dtype or like.dtype)
+        return self.node("expand", (constant,), like.shape, like.space, like.shape, constant.dtype)
+
+    def filled(self, value: float, space: str, shape: Shape, dtype: str) -> Node:
+        """Return a value that is the same number everywhere."""
+        constant = self.const(value, dtype)
+        return constant if space == "C" and not shape else self.node("expand", (constant,), shape, space, shape, dtype)
+
+    # --- features
+
+    def view(self, x: Node, shape: Shape) -> Node:
+        """Reshape the features."""
+        shape = tuple(shape)
+        if x.op == "view":
+            x = x.args[0]
+        if x.shape == shape:
+            return x
+        if x.op == "expand" and x.args[0].op == "const":
+            return self.filled(x.args[0].attr, x.space, shape, x.dtype)
+        if math.prod(shape) != x.numel:
+            raise ValueError(f"`view` of {x} to {shape}")
+        return self.node("view", (x,), shape, x.space, shape, x.dtype)
+
+    def expand(self, x: Node, shape: Shape, space: str | None = None) -> Node:
+        """Broadcast the features (same rank), and a constant over the rows of `space`."""
+        shape, space = tuple(shape), space or x.space
+        if x.shape == shape and x.space == space:
+            return x
+        if x.op == "const":
+            return self.filled(x.attr, space, shape, x.dtype)
+        if x.op == "expand":
+            return self.expand(x.args[0], shape, space) if x.args[0].shape else self.filled(
+                x.args[0].attr, space, shape, x.dtype
+            )
+        x = self.view(x, (1,) * (len(shape) - len(x.shape)) + x.shape)
+        return self.node("expand", (x,), shape, space, shape, x.dtype)
+
+    def permute(self, x: Node, perm: Sequence[int]) -> Node:
+        """Permute the feature axes."""
+        if x.op == "permute":
+            perm, x = tuple(x.attr[p] for p in perm), x.args[0]
+        if tuple(perm) == tuple(range(len(perm))):
+            return x
+        if sum(d != 1 for d in x.shape) <= 1 or x.op == "expand" and x.args[0].op == "const":
+            return self.view(x, tuple(x.shape[p] for p in perm))
+        return self.node("permute", (x,), tuple(perm), x.space, tuple(x.shape[p] for p in perm), x.dtype)
+
+    def take(self, x: Node, axis: int, positions: Iterable[int]) -> Node:
+        """Return the features at constant `positions` of one axis."""
+        positions = tuple(positions)
+        shape = (*x.shape[:axis], len(positions), *x.shape[axis + 1 :])
+        if positions == tuple(range(x.shape[axis])):
+            return x
+        if x.op == "take" and x.attr[0] == axis:
+            return self.take(x.args[0], axis, (x.attr[1][p] for p in positions))
+        if x.op == "expand" and x.args[0].op == "const":
+            return self.filled(x.args[0].attr, x.space, shape, x.dtype)
+        if x.op == "gather":
+            return self.gather(self.take(x.args[0], axis, positions), x.attr)
+        if x.op == "mm" and axis == len(x.shape) - 1:
+            return self.mm(x.args[0], self.take(x.args[1], 1, positions))
+        if x.op == "cat" and x.attr == axis and positions:
+            start = 0
+            for part in x.args:
+                stop = start + part.shape[axis]
+                if min(positions) >= start and max(positions) < stop:
+                    return self.take(part, axis, (p - start for p in positions))
+                start = stop
+        return self.node("take", (x,), (axis, positions), x.space, shape, x.dtype)
+
+    def cat(self, parts: Sequence[Node], axis: int) -> Node:
+        """Concatenate features along one axis; constants are spread over the rows."""
+        parts = [p for p in parts if p.shape[axis]] or list(parts[:1])
+        if len(parts) == 1:
+            return parts[0]
+        space = join(parts)
+        parts = [self.expand(p, p.shape, space) for p in parts]
+        if all(is_zero(p) for p in parts):
+            shape = (*parts[0].shape[:axis], sum(p.shape[axis] for p in parts), *parts[0].shape[axis + 1 :])
+            return self.filled(0.0, space, shape, parts[0].dtype)
+        shape = (*parts[0].shape[:axis], sum(p.shape[axis] for p in parts), *parts[0].shape[axis + 1 :])
+        return self.node("cat", tuple(parts), axis, space, shape, parts[0].dtype)
+
+    def sum(self, x: Node, axes: Iterable[int], keepdim: bool = False) -> Node:
+        """Sum over feature axes."""
+        axes = tuple(sorted(axes))
+        if keepdim:
+            kept = tuple(1 if a in axes else d for a, d in enumerate(x.shape))
+            return self.view(self.sum(x, axes), kept)
+        shape = tuple(d for a, d in enumerate(x.shape) if a not in axes)
+        if all(x.shape[a] == 1 for a in axes):
+            return self.view(x, shape)
+        if is_zero(x):
+            return self.filled(0.0, x.space, shape, x.dtype)
+        return self.node("sum", (x,), axes, x.space, shape, x.dtype)
+
+    def amax(self, x: Node, axes: Iterable[int]) -> Node:
+        """Return the greatest value over feature axes."""
+        axes = tuple(sorted(axes))
+        return self.node("amax", (x,), axes, x.space, tuple(d for a, d in enumerate(x.shape) if a not in axes), x.dtype)
+
+    # --- movers
+
+    def gather(self, x: Node, end: str) -> Node:
+        """Copy each node's row to its edges; `end` is 'src' or 'dst'."""
+        if x.op == "view":
+            return self.view(self.gather(x.args[0], end), x.shape)
+        if x.op == "expand" and x.args[0].space == "C":
+            return self.node("expand", x.args, x.attr, "E", x.shape, x.dtype)
+        return self.node("gather", (x,), end, "E", x.shape, x.dtype)
+
+    def reduce(self, x: Node, end: str, space: str) -> Node:
+        """Sum the rows of each node's edges."""
+        if x.op == "view":
+            return self.view(self.reduce(x.args[0], end, space), x.shape)
+        if is_zero(x):
+            return self.filled(0.0, space, x.shape, x.dtype)
+        if x.op == "neg":
+            return self.pw("neg", self.reduce(x.args[0], end, space))
+        if x.op == "mm":  # the sum first: one product per node instead of one per edge
+            return self.mm(self.reduce(x.args[0], end, space), x.args[1])
+        if x.op == "gather" and x.attr == end:  # the same row for each edge: count them
+            ones = self.filled(1.0, "E", (1,) * len(x.shape), x.dtype)
+            return self.pw("mul", x.args[0], self.reduce(ones, end, space))
+        return self.node("reduce", (x,), end, space, x.shape, x.dtype)
+
+    def rmax(self, x: Node, end: str, space: str) -> Node:
+        """Return the greatest value over each node's edges, 0 where there is none."""
+        if x.op == "view":
+            return self.view(self.rmax(x.args[0], end, space), x.shape)
+        return self.node("rmax", (x,), end, space, x.shape, x.dtype)
+
+    def rarg(self, x: Node, end: str, space: str) -> Node:
+        """Return the edge id of the first greatest value over each node's edges, -1 where there is none."""
+        if x.op == "view":
+            return self.view(self.rarg(x.args[0], end, space), x.shape)
+        return self.node("rarg", (x,), end, space, x.shape, "i32")
+
+    def total(self, x: Node) -> Node:
+        """Sum over the rows."""
+        if x.op == "view":
+            return self.view(self.total(x.args[0]), x.shape)
+        if is_zero(x):
+            return self.filled(0.0, "C", x.shape, x.dtype)
+        if x.op == "neg":
+            return self.pw("neg", self.total(x.args[0]))
+        return self.node("total", (x,), None, "C", x.shape, x.dtype)
+
+    # --- products
+
+    def mm(self, x: Node, w: Node) -> Node:
+        """Contract the last feature axis of x (..., k) with a constant w (k, m)."""
+        k, m = w.shape
+        if x.space == "E" and x.op == "gather":  # one product per node instead of one per edge
+            return self.gather(self.mm(x.args[0], w), x.attr)
+        if x.op == "neg":
+            return self.pw("neg", self.mm(x.args[0], w))
+        if is_zero(x):
+            return self.filled(0.0, x.space, (*x.shape[:-1], m), x.dtype)
+        if x.space == "E":
+            last = len(x.shape) - 1
+            if x.op == "cat" and x.attr == last and any(hoistable(p) for p in x.args):
+                total, start = None, 0
+                for part in x.args:
+                    product = self.mm(part, self.take(w, 0, range(start, start + part.shape[-1])))
+                    total = product if total is None else self.pw("add", total, product)
+                    start += part.shape[-1]
+                assert total is not None
+                return total
+            if x.op in ("add", "sub") and all(a.shape == x.shape and hoistable(a) for a in x.args):
+                return self.pw(x.op, self.mm(x.args[0], w), self.mm(x.args[1], w))
+            if k <= 4:
+                total = None
+                for a in range(k):
+                    product = self.pw("mul", self.take(x, last, [a]), self.view(self.take(w, 0, [a]), (m,)))
+                    total = product if total is None else self.pw("add", total, product)
+                assert total is not None
+                return total
+            if m <= 2:
+                columns = [
+                    self.sum(self.pw("mul", x, self.view(self.take(w, 1, [b]), (k,))), [last], keepdim=True) for b in range(m)
+                ]
+                return self.cat(columns, last)
+        return self.node("mm", (x, w), None, x.space, (*x.shape[:-1], m), x.dtype)
+
+    def mmt(self, x: Node, y: Node) -> Node:
+        """Sum x^T y over rows and leading features: x (..., k), y (..., m) -> C (k, m)."""
+        if is_zero(x) or is_zero(y):
+            return self.filled(0.0, "C", (x.shape[-1], y.shape[-1]), x.dtype)
+        if len(x.shape) == 1 and x.space == "E":
+            for swap, (a, b) in ((False, (x, y)), (True, (y, x))):
+                if a.op == "gather":
+                    found = self.mmt(a.args[0], self.reduce(b, a.attr, a.args[0].space))
+                elif a.op == "neg":
+                    found = self.pw("neg", self.mmt(a.args[0], b))
+                elif a.op == "cat" and any(hoistable(p) for p in a.args):
+                    found = self.cat([self.mmt(p, b) for p in a.args], 0)
+                elif a.op in ("add", "sub") and all(p.shape == a.shape and hoistable(p) for p in a.args):
+                    found = self.pw(a.op, self.mmt(a.args[0], b), self.mmt(a.args[1], b))
+                else:
+                    continue
+                return self.permute(found, (1, 0)) if swap else found
+            if min(x.shape[-1], y.shape[-1]) <= 2:
+                outer = self.pw("mul", self.view(x, (x.shape[-1], 1)), self.view(y, (1, y.shape[-1])))
+                return self.total(outer)
+        return self.node("mmt", (x, y), None, "C", (x.shape[-1], y.shape[-1]), x.dtype)
+
+
+def is_zero(x: Node) -> bool:
+    """Whether `x` is 0 everywhere by construction."""
+    if x.op in ("expand", "view"):
+        return is_zero(x.args[0])
+    return x.op == "const" and x.attr == 0
+
+
+def hoistable(x: Node) -> bool:
+    """Whether a product with `x` can be made per node."""
+    return x.op == "gather" or x.op in ("add", "sub") and all(hoistable(a) for a in x.args)
+
+
+def covers(args: Sequence[Node]) -> bool:
+    """Whether the first of two arguments adds neither rows nor features to the second."""
+    first, second = args
+    return broadcast(first.shape, second.shape) == second.shape and join(args) == second.space
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """Return the common shape, aligned at the right."""
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
+    out = tuple(next((d for d in dims if d != 1), 1) for dims in zip(*padded))
+    for shape in padded:
+        if any(d not in (1, o) for d, o in zip(shape, out)):
+            raise ValueError(f"shapes {shapes} do not broadcast")
+    return out
+
+
+def join(args: Iterable[Node]) -> str:
+    """Return the common space; constants fit into any."""
+    spaces = {a.space for a in args} - {"C"}
+    if len(spaces) > 1:
+        raise ValueError(f"values of the spaces {sorted(spaces)} meet without a gather or a reduction")
+    return spaces.pop() if spaces else "C"
+
+
+def topological(outputs: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
+    """Return the nodes that `outputs` need, arguments first; `known` ones are listed, what they need is not."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stop = set(known)
+    stack = [(n, False) for n in reversed(list(outputs))]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            if node not in stop:
+                stack += [(a, False) for a in reversed(node.args)]
+    return order

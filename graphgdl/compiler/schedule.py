@@ -1,0 +1,340 @@
+"""From a loop program to steps: products and node-wise ops for torch, and row loops for a printer.
+
+A row loop walks the edges of each row (the destinations, or the sources) in one or more sweeps. What the edges of a row
+were reduced to is at hand in the next sweep of the same row, so a softmax is one loop of three sweeps. Products over
+edges cut a loop into kernels that run on tiles of whole rows with torch's own product between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .ir import HEAVY, REDUCTIONS, SUMS_TO_CONSTANT, Node, topological
+from .tape import Refused
+
+THIN = 16  # features up to which a value per edge may be kept instead of being computed again
+MAX_FEATURES = 4096  # a row loop is unrolled over features
+
+
+@dataclass
+class Host:
+    """A step for torch: products, and ops on nodes and constants."""
+
+    node: Node
+
+
+@dataclass
+class Kernel:
+    """A row loop.
+
+    Attributes:
+        end: which end of the edge the rows are.
+        sweeps: what each sweep makes: reductions over the row, totals, and edge values to store.
+        rows: node values to store that are computed from the reductions of the same row.
+        adds: whether the reductions are added to what is there (a tile does not hold whole rows of this end).
+    """
+
+    end: str
+    sweeps: list[list[Node]]
+    rows: list[Node] = field(default_factory=list)
+    adds: bool = False
+
+
+@dataclass
+class Product:
+    """A product over the edges of a tile: `mm` into a tile, or `mmt` added to a constant."""
+
+    node: Node
+
+
+@dataclass
+class Loop:
+    """Kernels over all edges, or in turns with products over tiles of edges.
+
+    Attributes:
+        steps: kernels and products in order.
+        full: edge values that outlive the loop, in the caller's edge order.
+        tile: edge values that live as long as a tile, in row order.
+    """
+
+    steps: list[Kernel | Product]
+    full: list[Node]
+    tile: list[Node]
+
+    @property
+    def tiled(self) -> bool:
+        """Whether products cut the loop."""
+        return any(isinstance(s, Product) for s in self.steps)
+
+
+Step = Host | Loop
+
+
+def schedule(outputs: Iterable[Node], known: Iterable[Node]) -> list[Step]:
+    """Return the steps that compute `outputs` from the `known` nodes.
+
+    Raises:
+        Refused: the program needs more than row loops can do.
+    """
+    outputs = [o for o in outputs]
+    done = set(known)
+    need = topological(outputs, done)
+    for node in need:
+        if node.numel > MAX_FEATURES and node.space == "E":
+            raise Refused(f"a message with {node.numel} features")
+    steps: list[Step] = []
+    while not all(o in done for o in outputs):
+        before = len(steps)
+        for node in need:
+            if node not in done and on_host(node) and all(a in done for a in node.args):
+                steps.append(Host(node))
+                done.add(node)
+        if all(o in done for o in outputs):
+            break
+        loop = _Loop(need, done, outputs).build()
+        if loop is not None:
+            steps.append(loop)
+            for step in loop.steps:
+                if isinstance(step, Product):
+                    done |= {step.node} if step.node.op == "mmt" else set()
+                else:
+                    done |= {r for sweep in step.sweeps for r in sweep if r.space != "E"} | set(step.rows)
+            done |= set(loop.full)
+        if len(steps) == before:
+            raise Refused("its steps cannot be put in order")
+    return _without_dead(steps, outputs)
+
+
+def on_host(node: Node) -> bool:
+    """Whether torch computes the node outside of loops."""
+    return node.space != "E" and not any(a.space == "E" for a in node.args)
+
+
+def _without_dead(steps: list[Step], outputs: list[Node]) -> list[Step]:
+    """Drop host steps that nobody reads any more."""
+    used = set(outputs)
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if isinstance(step, Host):
+            if step.node not in used:
+                continue
+            used |= set(step.node.args)
+        else:
+            for part in step.steps:
+                roots = [part.node] if isinstance(part, Product) else [*part.rows, *(r for s in part.sweeps for r in s)]
+                used |= set(topological(roots))
+        kept.append(step)
+    return kept[::-1]
+
+
+class _Loop:
+    """Finds all that one loop can compute from `done`, and cuts it into kernels."""
+
+    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node]) -> None:
+        self.need, self.done, self.outputs = need, done, set(outputs)
+        self.end = self._row_end()
+        self.users: dict[Node, list[Node]] = {}
+        for node in need:
+            for arg in node.args:
+                self.users.setdefault(arg, []).append(node)
+
+    def _row_end(self) -> str:
+        """Rows are destinations, unless all that can be computed now is sums over the edges of the sources."""
+        for end in ("dst", "src"):
+            if any(n.op in REDUCTIONS and n.attr == end and self._ready(n.args[0], end) for n in self.need if n not in self.done):
+                return end
+        return "dst"
+
+    def _ready(self, node: Node, end: str) -> bool:
+        return all(
+            x in self.done or x.space == "E" and x.op not in ("gather",)
+            for x in topological([node], self.done)
+            if not on_host(x) or x not in self.done
+        )
+
+    def build(self) -> Loop | None:
+        """Return the loop, or None if there is nothing to compute."""
+        self.row_level: set[Node] = set()  # node values of the row end that are at hand inside the loop
+        able: dict[Node, bool] = {}
+        roots: list[Node] = []
+        for node in self.need:
+            if node in self.done:
+                able[node] = True
+            elif node.space == "E":
+                if node.op == "gather":
+                    able[node] = node.args[0] in self.done or node.attr == self.end and node.args[0] in self.row_level
+                else:
+                    able[node] = all(able.get(a, False) for a in node.args)
+                if able[node] and node in self.outputs:
+                    roots.append(node)
+            elif node.op in REDUCTIONS + SUMS_TO_CONSTANT and node.args[0].space == "E":
+                able[node] = False
+                if all(able.get(a, False) for a in node.args):
+                    roots.append(node)
+                    if node.op in REDUCTIONS and node.attr == self.end:
+                        self.row_level.add(node)
+            else:
+                able[node] = False
+                if any(a in self.row_level for a in node.args) and self._pointwise_in_row(node):
+                    self.row_level.add(node)
+        return self._cut(roots) if roots else None
+
+    def _pointwise_in_row(self, node: Node) -> bool:
+        if node.op in ("mm", "mmt", "total", *REDUCTIONS, "rand") or node.space == "C":
+            return False
+        return all(a in self.row_level or a in self.done or a.op == "const" for a in node.args)
+
+    def _closure(self, roots: Iterable[Node]) -> set[Node]:
+        """Return the edge values that `roots` are computed from inside the loop, row values included."""
+        found: set[Node] = set()
+        stack = [a for r in roots for a in (r.args if r.space != "E" else (r,))]
+        while stack:
+            node = stack.pop()
+            if node in found or node in self.done:
+                continue
+            if node.space == "E" or node in self.row_level:
+                found.add(node)
+                stack += node.args
+        return found
+
+    def _cut(self, roots: list[Node]) -> Loop:
+        closure = self._closure(roots)
+        products = [n for n in self.need if n in closure and n.op == "mm" and n.space == "E"]
+        products += [r for r in roots if r.op == "mmt"]
+        every_operand = {a for p in products for a in p.args}
+        steps: list[Kernel | Product] = []
+        full = [r for r in roots if r.space == "E"]
+        tile: list[Node] = []
+        stored: set[Node] = set()  # edge values in memory
+        finished: set[Node] = set()  # reductions of earlier kernels of this loop
+        left = [r for r in roots if r.op != "mmt"]
+        waiting = list(products)
+        while left or waiting:
+            operands = [a for p in waiting for a in p.args if a.space == "E" and a not in stored and a not in self.done]
+            wanted = [r for r in left if r.op not in REDUCTIONS or r.attr == self.end]
+            phase: dict[Node, int | None] = {}
+            now = [r for r in [*wanted, *dict.fromkeys(operands)] if r.op != "mm" or r.space != "E" or r in stored]
+            now = [r for r in now if self._phase_of_root(r, phase, stored, finished) is not None]
+            end = self.end
+            if not now and not waiting:
+                end = "src" if self.end == "dst" else "dst"
+                now = [r for r in left if r.op in REDUCTIONS and r.attr == end]
+                phase = {}
+            if now:
+                kernel = self._kernel(end, now, left, stored, finished, phase)
+                steps.append(kernel)
+                for sweep in kernel.sweeps:
+                    for root in sweep:
+                        if root.space == "E":
+                            stored.add(root)
+                            if root not in full and root not in tile:
+                                (tile if root in every_operand else full).append(root)
+                        else:
+                            finished.add(root)
+                finished |= {n for n in self.row_level if all(a in finished or a in self.done or a.op == "const" for a in n.args)}
+                left = [r for r in left if r not in finished and r not in stored]
+            progress = bool(now)
+            for product in list(waiting):
+                if all(a in stored or a in self.done or a.space != "E" for a in product.args):
+                    steps.append(Product(product))
+                    waiting.remove(product)
+                    progress = True
+                    if product.op == "mm":
+                        stored.add(product)
+                        tile.append(product)
+            if not progress:
+                raise Refused("the order of its edge products cannot be found")
+        loop = Loop(steps, full, tile)
+        if loop.tiled:
+            for step in steps:
+                if isinstance(step, Kernel) and step.end != self.end:
+                    step.adds = True
+        return loop
+
+    def _phase_of_root(self, root: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]) -> int | None:
+        args = root.args if root.space != "E" else (root,)
+        found = [self._phase(a, phase, stored, finished) for a in args]
+        return None if None in found else max((f for f in found if f is not None), default=0)
+
+    def _phase(self, node: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]) -> int | None:
+        """Return the sweep in which an edge value can be computed, None if not before a product."""
+        if node in self.done or node in stored or node in finished or node.op in ("const", "eid"):
+            return 0
+        if node not in phase:
+            args = [self._phase(a, phase, stored, finished) for a in node.args]
+            if None in args or (node.op == "mm" and node.space == "E"):
+                phase[node] = None
+            else:
+                latest = max((a for a in args if a is not None), default=0)
+                phase[node] = latest + 1 if node.op in REDUCTIONS else latest
+        return phase[node]
+
+    def _kernel(
+        self, end: str, roots: list[Node], left: list[Node], stored: set[Node], finished: set[Node], phase: dict[Node, int | None]
+    ) -> Kernel:
+        sweeps: dict[int, list[Node]] = {}
+        for root in roots:
+            at = self._phase_of_root(root, phase, stored, finished) if end == self.end else 0
+            assert at is not None
+            sweeps.setdefault(at, []).append(root)
+        ordered = [sweeps[k] for k in sorted(sweeps)]
+        if end == self.end:
+            self._keep_thin(ordered, [r for r in left if r not in roots], stored, phase, finished)
+        mine = {r for sweep in ordered for r in sweep}
+        rows = []
+        for node in self.need:
+            if node in self.row_level and node.op not in REDUCTIONS and node not in finished and end == self.end:
+                below = {r for r in topological([node], self.done) if r.op in REDUCTIONS}
+                if below <= mine | finished and below & mine and self._used_outside(node, mine, rows):
+                    rows.append(node)
+        return Kernel(end, ordered, rows)
+
+    def _used_outside(self, node: Node, mine: set[Node], rows: list[Node]) -> bool:
+        """Whether a row value is read by anything but this kernel."""
+        if node in self.outputs:
+            return True
+        return any(u.space != "E" and u not in self.row_level or u.op == "gather" for u in self.users.get(node, []))
+
+    def _keep_thin(
+        self,
+        sweeps: list[list[Node]],
+        later: list[Node],
+        stored: set[Node],
+        phase: dict[Node, int | None],
+        finished: set[Node],
+    ) -> None:
+        """Store the costly thin values that another sweep or a later kernel reads too, where they are first computed."""
+        uses: dict[Node, set[int]] = {}
+        groups = [*sweeps, later]
+        for number, group in enumerate(groups):
+            seen: set[Node] = set()
+            stack = [a for r in group for a in (r.args if r.space != "E" else (r,))]
+            while stack:
+                node = stack.pop()
+                if node in seen or node in self.done or node in stored or node.space != "E":
+                    continue
+                seen.add(node)
+                if node.numel <= THIN and costly(node, self.done | stored):
+                    uses.setdefault(node, set()).add(number)
+                    if number == len(groups) - 1:
+                        continue  # the later kernel reads it from memory: what is below it is not computed again
+                if node.op != "gather":
+                    stack += node.args
+        for node in sorted(uses, key=lambda n: n.id):
+            at = self._phase(node, phase, stored, finished)
+            first = min(uses[node])
+            if at is not None and len(uses[node]) > 1 and first < len(sweeps) and node not in sweeps[first]:
+                sweeps[first].insert(0, node)
+
+
+def costly(node: Node, known: set[Node]) -> bool:
+    """Whether computing an edge value anew takes an exponential or a sum over many features."""
+    if node.op in ("view", "expand", "permute", "take", "gather", "input"):
+        return False
+    for n in topological([node], known):
+        if n in known or n.space != "E":
+            continue
+        if n.op in HEAVY or n.op == "sum" and n.args[0].numel > 4 * n.numel:
+            return True
+    return False
