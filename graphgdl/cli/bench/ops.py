@@ -18,7 +18,9 @@ CHANNELS, REPEATS, TOLERANCE = 64, 7, 0.15
 
 
 def ops(
-    layer: Annotated[list[str] | None, typer.Option(help="Layer or op by name, or all; all by default.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer or op by name, or all; some of each kind by default.")
+    ] = None,
     graph: Annotated[
         list[str] | None, typer.Option(help="Graph by name, or all; random-20k and molecules by default.")
     ] = None,

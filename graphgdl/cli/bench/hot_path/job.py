@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +18,15 @@ from graphgdl.cli.bench.hot_path.sums import SUMS, sum_problem
 from graphgdl.expressivity.trained import duration
 
 QUICK = 0.1
+DEFAULT_CASES = (
+    *("TransformerConv", "GATv2Conv", "GCNConv", "SAGEConv", "GraphConv", "EdgeConv", "EGNN"),
+    "weighted-sum",
+)
+"""One or two of a kind: attention, weighted sums, an MLP on the edges, forces, an op; about five minutes on two cores."""
 _PILOT = 0.05  # of the graph random-20k
 _SIDES = 4  # per case, about
 _COMPILE = 1.0  # seconds for our side of a case, about
+_STEP = 0.4  # seconds of a step at least, about
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Job:
     """What to measure.
 
     Args:
-        cases: names of `LAYERS` and `SUMS`; 'all' for everything, empty for everything too.
+        cases: names of `LAYERS` and `SUMS`; 'all' for everything, empty for `DEFAULT_CASES`.
         graphs: names of `GRAPHS`; 'all' for everything, empty for the small default selection.
         channels: c.
         repeats: most rounds of a step; three are always run.
@@ -49,7 +56,7 @@ class Job:
 
     def __post_init__(self) -> None:
         known = (*LAYERS, *SUMS)
-        object.__setattr__(self, "cases", known if not self.cases or "all" in self.cases else self.cases)
+        object.__setattr__(self, "cases", known if "all" in self.cases else self.cases or DEFAULT_CASES)
         every = tuple(GRAPHS) if "all" in self.graphs else self.graphs or DEFAULT_GRAPHS
         object.__setattr__(self, "graphs", every)
         for name in self.cases:
@@ -82,9 +89,9 @@ def predicted_seconds(job: Job, costs: dict[str, dict[str, Cost]], case: str, nu
     """How long `case` will take on a graph of so many edges, from the pilot's cost for each edge."""
     total = _COMPILE
     for cost in costs[case].values():
-        once = _SIDES * (cost.seconds * num_edges + 5e-4)
-        rounds = min(max(job.budget / once, LEAST_ROUNDS), max(job.repeats, LEAST_ROUNDS))
-        total += once * (rounds + 3)
+        once = _SIDES * cost.seconds * num_edges
+        rounds = min(max(job.budget / once, LEAST_ROUNDS), job.repeats)
+        total += once * (rounds + 3) + _STEP
     return total
 
 
@@ -96,19 +103,28 @@ def run_job(job: Job, note: Callable[[str], None], advance: Callable[[str, float
         note: receives the predicted time, a line of text.
         advance: receives what runs now and the share of the predicted time that is behind.
     """
-    with warnings.catch_warnings():
-        # torch_sparse and torch's CSR tensors, once a process
-        warnings.filterwarnings("ignore", message=".*[Ss]parse (invariant|CSR)", category=UserWarning)
-        costs = pilot(job)
-        graphs = {name: build_graph(name, job.scale) for name in job.graphs}
-        plan = [(graph, case) for graph in graphs.values() for case in job.cases]
-        expected = [predicted_seconds(job, costs, case, graph.num_edges) for graph, case in plan]
-        note(f"predicted: about {duration(sum(expected))} for {len(job.cases)} cases on {len(graphs)} graphs")
-        for i, (graph, case) in enumerate(plan):
-            advance(f"{graph.name}: {case}", sum(expected[:i]) / sum(expected))
-            refused = _too_large(costs[case], graph.num_edges, job.device)
-            yield measure(_problem(case, graph.to(job.device), job.channels), job.repeats, job.budget, refused)
-        advance("done", 1.0)
+    gc.collect()
+    gc.freeze()  # what is there stays: collections in between are fast
+    try:
+        with warnings.catch_warnings():
+            # torch_sparse and torch's CSR tensors, once a process
+            warnings.filterwarnings("ignore", message=".*[Ss]parse (invariant|CSR)", category=UserWarning)
+            yield from _run(job, note, advance)
+    finally:
+        gc.unfreeze()
+
+
+def _run(job: Job, note: Callable[[str], None], advance: Callable[[str, float], None]) -> Iterator[list[Row]]:
+    costs = pilot(job)
+    graphs = {name: build_graph(name, job.scale) for name in job.graphs}
+    plan = [(graph, case) for graph in graphs.values() for case in job.cases]
+    expected = [predicted_seconds(job, costs, case, graph.num_edges) for graph, case in plan]
+    note(f"predicted: about {duration(sum(expected))} for {len(job.cases)} cases on {len(graphs)} graphs")
+    for i, (graph, case) in enumerate(plan):
+        advance(f"{graph.name}: {case}", sum(expected[:i]) / sum(expected))
+        refused = _too_large(costs[case], graph.num_edges, job.device)
+        yield measure(_problem(case, graph.to(job.device), job.channels), job.repeats, job.budget, refused)
+    advance("done", 1.0)
 
 
 def failures(rows: Sequence[Row]) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MIB = 2.0**20
 
 
@@ -18,21 +19,12 @@ def peak_mib(run: Callable[[], Any], device: str = "cpu") -> float:
 
     Results count, inputs and whatever a side keeps between calls do not. On CUDA torch's allocator says it. On Linux
     the kernel keeps the largest resident size since the last reset, exactly; elsewhere a thread reads the resident size
-    every half millisecond and may miss a short peak. Freed memory goes back to the system first, where the C library
-    can do that: otherwise its reuse would not show.
+    every half millisecond and may miss a short peak.
     """
-    gc.collect()
     if device != "cpu":
         return _peak_cuda(run)
-    _give_back()
-    if _resets():
-        before = _status("VmRSS")
-        _CLEAR.write_text("5")
-        kept = run()
-        peak = _status("VmHWM")
-        del kept
-        return max(peak - before, 0) / MIB
-    return _watched(run)
+    with _prompt_allocator():
+        return _counted(run) if _resets() else _watched(run)
 
 
 def available_bytes(device: str = "cpu") -> int:
@@ -59,12 +51,36 @@ def _peak_cuda(run: Callable[[], Any]) -> float:
     return (peak - before) / MIB
 
 
-def _give_back() -> None:
+@contextmanager
+def _prompt_allocator() -> Iterator[None]:
+    """Let glibc take each block of 128 KiB or more from the system, and return it as soon as it is freed.
+
+    Otherwise the reuse of freed blocks would not show, and neither would blocks that could not be reused be told from
+    memory that is needed (glibc before 2.38 seldom reuses a large aligned block). Afterwards the limits are those that
+    glibc itself arrives at when large blocks were freed: 32 MiB, and 64 MiB kept.
+    """
     try:
-        trim = ctypes.CDLL(None).malloc_trim
+        library = ctypes.CDLL(None)
+        trim, option = library.malloc_trim, library.mallopt
     except (AttributeError, OSError, TypeError):  # not glibc
+        yield
         return
     trim(0)
+    option(_M_MMAP_THRESHOLD, 2**17)
+    try:
+        yield
+    finally:
+        option(_M_MMAP_THRESHOLD, 2**25)
+        option(_M_TRIM_THRESHOLD, 2**26)
+
+
+def _counted(run: Callable[[], Any]) -> float:
+    before = _status("VmRSS")
+    _CLEAR.write_text("5")
+    kept = run()
+    peak = _status("VmHWM")
+    del kept
+    return max(peak - before, 0) / MIB
 
 
 def _resets() -> bool:

@@ -12,7 +12,7 @@ from graphgdl.cli.bench.hot_path.row import OK, Row
 
 _LEFT = 2  # columns that repeat on a narrow terminal: case and step
 LEGEND = (
-    "ms: median; [..]: quartiles. best, plain: the fastest and the plain peer's time over ours. first: first call of the "
+    "ms: median. best, plain: the fastest and the plain peer's time over ours. first: first call of the "
     "step; new: with edges never seen.\nMiB: peak above the level before the call; peer: the fastest peer's. "
     "copy %: compulsory traffic at the speed of a plain copy = 100."
 )
@@ -52,15 +52,15 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         cells = [found.get((*key, side)) for key in keys]
         columns.append((f"{side}\nms", *(_time(row) for row in cells)))
         if side == OURS:
-            columns.append(("\n[quartiles]", *(_spread(row) for row in cells)))
+            columns.append(("\nquartiles", *(_spread(row) for row in cells)))
     columns += [
-        ("best\nx", *(_number(row and row.ratio_best, 2) for row in ours)),
-        ("plain\nx", *(_number(row and row.ratio_plain, 2) for row in ours)),
-        ("first\nms", *(_number(row and row.first_ms, 0) for row in ours)),
-        ("new\nms", *(_number(row and row.new_edges_ms, 1) for row in ours)),
-        ("peak\nMiB", *(_number(row and row.peak_mib, 1) for row in ours)),
-        ("peer\nMiB", *(_number(row and row.peak_mib, 1) for row in fastest)),
-        ("copy\n%", *(_number(row.copy_share * 100 if row and row.copy_share else None, 0) for row in ours)),
+        ("best\nx", *(_number(row, "ratio_best", 2) for row in ours)),
+        ("plain\nx", *(_number(row, "ratio_plain", 2) for row in ours)),
+        ("first\nms", *(_number(row, "first_ms", 0) for row in ours)),
+        ("new\nms", *(_number(row, "new_edges_ms", 1) for row in ours)),
+        ("peak\nMiB", *(_number(row, "peak_mib", 1) for row in ours)),
+        ("peer\nMiB", *(_number(row, "peak_mib", 1) for row in fastest)),
+        ("copy\n%", *(_number(row, "copy_share", 0, times=100) for row in ours)),
         ("ran", *(row.lowering.split(" ")[0] if row else "" for row in ours)),
     ]
     return [column for column in columns if any(column[1:])]
@@ -69,17 +69,19 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 def _time(row: Row | None) -> str:
     if row is None:
         return ""
-    return _number(row.median_ms, 2) if row.status == OK else row.status
+    return _number(row, "median_ms", 2) if row.status == OK else row.status
 
 
 def _spread(row: Row | None) -> str:
-    return "" if row is None or row.q1_ms is None else f"[{_number(row.q1_ms, 2)} {_number(row.q3_ms, 2)}]"
+    return "" if row is None or row.q1_ms is None else f"{_number(row, 'q1_ms', 2)} - {_number(row, 'q3_ms', 2)}"
 
 
-def _number(value: float | None, digits: int) -> str:
+def _number(row: Row | None, field: str, digits: int, times: float = 1.0) -> str:
     """Return fewer digits behind the point for a large number: nobody reads 1234.56 ms."""
+    value = None if row is None else getattr(row, field)
     if value is None:
         return ""
+    value *= times
     return f"{value:.{digits}f}" if value < 100 else f"{value:.0f}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -69,14 +70,16 @@ def measure(problem: Problem, repeats: int, budget: float, refused: dict[str, st
 
     `refused` gives the reason for each step that must not run, such as a peer that needs more memory than there is.
     """
+    gc.collect()
     rows: list[Row] = []
+    bandwidth = copy_bandwidth(problem.graph.edge_index.device.type)
     for work in problem.works:
         reason = (refused or {}).get(work)
-        rows += _refused(problem, work, reason) if reason else _measure(problem, work, repeats, budget)
+        rows += _refused(problem, work, reason) if reason else _measure(problem, work, repeats, budget, bandwidth)
     return rows
 
 
-def _measure(problem: Problem, work: str, repeats: int, budget: float) -> list[Row]:
+def _measure(problem: Problem, work: str, repeats: int, budget: float, bandwidth: float) -> list[Row]:
     device = problem.graph.edge_index.device.type
     problem.prepare(work)
     plain = problem.sides[problem.plain]
@@ -95,7 +98,6 @@ def _measure(problem: Problem, work: str, repeats: int, budget: float) -> list[R
     }
     for name, run in runs.items():
         rows[name] = replace(rows[name], peak_mib=peak_mib(run, device))
-    bandwidth = copy_bandwidth(device)
     for name, times in alternate(runs, repeats, budget, device).items():
         rows[name] = _timed(rows[name], times, floor, bandwidth)
     ours = problem.sides.get(OURS)

@@ -1,0 +1,553 @@
+import ctypes
+import gc
+import json
+import math
+import os
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+import torch_geometric.nn as pyg
+from rich.console import Console
+from torch_geometric.utils import to_dense_adj
+from typer.testing import CliRunner
+
+import graphgdl
+from graphgdl.cli.bench.hot_path import clock, job, layers, memory, messages, regression, report, row, sums
+from graphgdl.cli.bench.hot_path.check import deviation
+from graphgdl.cli.bench.hot_path.graphs import GRAPHS, build_graph
+from graphgdl.cli.bench.hot_path.problem import FORCES, FORWARD, OURS, TRAINING, Problem, Result, Side, floor_bytes
+from graphgdl.cli.main import app
+from graphgdl.nn import explain_lowering
+
+TINY = 0.002
+QUIET = "ignore:.*[Ss]parse (invariant|CSR):UserWarning"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Collections look at new objects only, and the copy is a short one."""
+    gc.collect()
+    gc.freeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "_COPY_BYTES", 2**22)
+        patch.setattr(clock, "LEAST_SECONDS", 0.01)
+        yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job, "QUICK", TINY)
+    return lambda *args: CliRunner().invoke(app, ["bench", "ops", *(str(a) for a in args)])
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# graphs
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_are_simple_sorted_and_seeded(name):
+    graph = build_graph(name, 0.05)
+    src, dst = graph.edge_index
+    keys = dst * graph.num_nodes + src
+    assert bool((keys.diff() > 0).all())  # sorted by destination, then source; no edge twice
+    assert bool((src != dst).all())
+    assert int(graph.edge_index.min()) >= 0
+    assert int(graph.edge_index.max()) < graph.num_nodes
+    assert graph.pos.shape == (graph.num_nodes, 3)
+    assert float((graph.pos[src] - graph.pos[dst]).norm(dim=1).min()) > 0
+    again, other = build_graph(name, 0.05), build_graph(name, 0.05, seed=1)
+    assert torch.equal(again.edge_index, graph.edge_index)
+    assert name == "grid" or not torch.equal(other.edge_index, graph.edge_index)
+
+
+def test_shapes_of_the_graphs():
+    sizes = {name: (g.num_nodes, g.num_edges) for name in GRAPHS if (g := build_graph(name))}
+    assert sizes["random-20k"] == sizes["power-law"] == (20_000, 400_000)
+    assert sizes["random-100k"] == (100_000, 1_000_000)
+    assert sizes["grid"] == (141**2, 4 * 141 * 140)
+    n, e = sizes["molecules"]
+    assert 17 < n / 128 < 19
+    assert 36 < e / 128 < 40
+    degree = {name: torch.bincount(build_graph(name).edge_index[1]) for name in ("hub", "power-law", "molecules")}
+    assert int(degree["hub"][0]) == 19_999
+    assert int(degree["hub"][1:].max()) < 20
+    assert int(degree["molecules"].max()) == 4
+    ordered = degree["power-law"].sort(descending=True).values.double()
+    slope = (ordered[1000] / ordered[10]).log() / math.log(1000 / 10)
+    assert -0.75 < float(slope) < -0.5  # rank^(-2/3), a little flatter at the top, where repeated edges were dropped
+
+
+# the messages, against dense formulas
+
+
+def _dense(graph):
+    return to_dense_adj(graph.edge_index, max_num_nodes=graph.num_nodes)[0].t().double()  # [i, j]: j -> i
+
+
+@pytest.fixture
+def small():
+    graph = build_graph("random-20k", TINY)  # 40 nodes, 800 edges
+    return replace(graph, pos=graph.pos.double())
+
+
+def test_painn_message_is_the_papers(small):
+    torch.manual_seed(0)
+    c, layer = 3, messages.PaiNNMessage(3).double()
+    s, v = torch.randn(small.num_nodes, c).double(), torch.randn(small.num_nodes, 3, c).double()
+    r = small.pos[None] - small.pos[:, None]  # [i, j] = r_j - r_i
+    d = r.norm(dim=-1) + torch.eye(small.num_nodes)
+    rbf = torch.stack([torch.sin(k * math.pi / 5 * d) / d for k in range(1, 21)], dim=-1)
+    cut = torch.where(d < 5, 0.5 * (torch.cos(math.pi * d / 5) + 1), 0.0) * _dense(small)
+    assert int((d[_dense(small) > 0] > 5).sum()) > 0
+    x = layer.phi(s)[None] * layer.filter(rbf) * cut[..., None]
+    ds = x[..., :c].sum(dim=1)
+    dv = torch.einsum("ijc,jdc->idc", x[..., c : 2 * c], v)
+    dv += torch.einsum("ijc,ijd->idc", x[..., 2 * c :], r / d[..., None])
+    out = layer(s, v, small.pos, small.edge_index)
+    torch.testing.assert_close(out, (s + ds, v + dv), rtol=1e-5, atol=1e-5)  # the frequencies are float32
+
+
+def test_egnn_message_is_the_papers(small):
+    torch.manual_seed(0)
+    n, c = small.num_nodes, 3
+    layer, h, x = messages.EGNNMessage(c).double(), torch.randn(n, c).double(), small.pos
+    r = x[:, None] - x[None]
+    both = torch.cat([h[:, None].expand(n, n, c), h[None].expand(n, n, c), r.square().sum(-1, keepdim=True)], dim=-1)
+    m = layer.phi_e(both) * _dense(small)[..., None]
+    moved = x + layer.scale * (r * layer.phi_x(layer.phi_e(both)) * _dense(small)[..., None]).sum(dim=1)
+    expected = h + layer.phi_h(torch.cat([h, m.sum(dim=1)], dim=-1)), moved
+    torch.testing.assert_close(layer(h, x, small.edge_index), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_cfconv_message_is_the_papers(small):
+    torch.manual_seed(0)
+    layer = messages.CFConvMessage(3).double()
+    x = torch.randn(small.num_nodes, 3).double()
+    d = (small.pos[:, None] - small.pos[None]).norm(dim=-1, keepdim=True)
+    w = layer.filter(torch.exp(-layer.gamma * (d - torch.linspace(0, 5, 50).double()) ** 2)) * _dense(small)[..., None]
+    expected = layer.lin_out(torch.einsum("ijc,jc->ic", w, layer.lin_in(x)))
+    torch.testing.assert_close(layer(x, small.pos, small.edge_index), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_pna_message_is_the_papers(small):
+    torch.manual_seed(0)
+    n, c = small.num_nodes, 3
+    layer, x, a = messages.PNALike(c).double(), torch.randn(n, c).double(), _dense(small)[..., None]
+    m = layer.pre(torch.cat([x[:, None].expand(n, n, c), x[None].expand(n, n, c)], dim=-1))
+    mean = (m * a).sum(1) / a.sum(1)
+    std = ((m - mean[:, None]).square() * a).sum(1).div(a.sum(1)).sqrt()
+    parts = [mean, m.masked_fill(a == 0, -math.inf).amax(1), std, (m * a).sum(1)]
+    torch.testing.assert_close(layer(x, small.edge_index), layer.post(torch.cat(parts, -1)), rtol=1e-7, atol=1e-7)
+
+
+# steps
+
+
+def test_force_step_is_the_derivative_of_the_loss():
+    graph = build_graph("random-20k", TINY)
+    problem = layers.layer_problem("EGNN", graph, 4)
+    side = problem.sides[layers.TENSOR]
+    problem.prepare(FORCES)
+    assert problem.pos.requires_grad
+    assert [t.requires_grad for t in problem.inputs] == [t is problem.pos for t in problem.inputs]
+    (loss, slope), grads = problem.step(FORCES, side)
+    assert torch.count_nonzero(slope)
+    weight = side.parameters[0]
+    flat = weight.data.view(-1)
+    for entry in (0, 5):
+        kept, ends = float(flat[entry]), []
+        for step in (1e-3, -1e-3):
+            flat[entry] = kept + step
+            ends.append(float(problem.step(FORCES, side).values[0]))
+        flat[entry] = kept
+        assert (ends[0] - ends[1]) / 2e-3 == pytest.approx(
+            float(grads[0].view(-1)[entry]), rel=2e-2, abs=1e-3 * float(loss)
+        )
+
+
+@pytest.mark.filterwarnings(QUIET)
+@pytest.mark.parametrize("name", [*layers.LAYERS, *sums.SUMS])
+def test_every_side_agrees_and_is_measured(name):
+    graph = build_graph("random-20k", TINY)
+    make = layers.layer_problem if name in layers.LAYERS else sums.sum_problem
+    problem = make(name, graph, 16)
+    found = row.measure(problem, repeats=3, budget=0.0)
+    assert {(r.work, r.side) for r in found} == {(work, side) for work in problem.works for side in problem.sides}
+    assert (FORCES in problem.works) == (name in ("PaiNN", "EGNN", "CFConv"))
+    for r in found:
+        if (
+            name in layers.LAYERS
+            and layers.LAYERS[name].user
+            and r.side == OURS
+            and not hasattr(graphgdl, "accelerate")
+        ):
+            assert (r.status, r.reason) == ("skipped", "this version has no graphgdl.accelerate")
+            continue
+        assert r.status == "ok", r
+        assert r.error <= 1e-4
+        assert 0 < r.min_ms <= r.q1_ms <= r.median_ms <= r.q3_ms
+        assert r.rounds >= 3
+        assert r.peak_mib >= 0
+        assert (r.copy_share is None) == (r.work == FORCES)
+        if r.side == OURS:
+            ours = r.median_ms
+            peers = {p.side: p for p in found if p.work == r.work and p.side != OURS and p.status == "ok"}
+            assert r.ratio_best == pytest.approx(min(p.median_ms for p in peers.values()) / ours)
+            assert r.ratio_plain == pytest.approx(peers[problem.plain].median_ms / ours)
+            assert (r.new_edges_ms is not None) == (r.work == FORWARD)
+            assert peers[r.best_peer].median_ms == min(p.median_ms for p in peers.values())
+
+
+def test_ours_has_the_peers_parameters_and_none_is_zero():
+    problem = layers.layer_problem("GATConv", build_graph("molecules", 0.02), 16)
+    ours, theirs = problem.sides[OURS].parameters, problem.sides[layers.TENSOR].parameters
+    assert len(ours) == len(theirs) > 0
+    for a, b in zip(ours, theirs):
+        assert a is not b
+        assert torch.equal(a, b)
+        assert torch.count_nonzero(a) == a.numel()
+    assert problem.sides[OURS].lowering().startswith(("fused", "compiled"))
+
+
+def test_user_layers_go_through_accelerate(monkeypatch):
+    given = []
+
+    def accelerate(model):
+        given.append(model)
+        return model
+
+    monkeypatch.setattr(graphgdl, "accelerate", accelerate, raising=False)
+    problem = layers.layer_problem("PNA", build_graph("molecules", 0.02), 8)
+    found = row.measure(problem, repeats=3, budget=0.0)
+    assert [type(model) for model in given] == [messages.PNALike]
+    assert given[0].pre.weight is not problem.sides[layers.TENSOR].parameters[0]
+    assert {r.status for r in found} == {"ok"}
+    assert explain_lowering(given[0], *problem.inputs, problem.graph.edge_index)[0].ran in next(
+        r.lowering for r in found if r.side == OURS
+    )
+
+
+# what a wrong, broken or too large side becomes
+
+
+def _broken(problem, change):
+    right = problem.sides[problem.plain]
+    return Side(lambda edges=None: change(right.run(edges)), right.parameters)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda outs: tuple(out * (1 + 1e-3) for out in outs), "wrong"),
+        (lambda outs: tuple(out * (1 + 1e-6) for out in outs), "ok"),
+        (lambda outs: tuple(out.detach() + 0 * out for out in outs), "wrong"),  # right value, no gradient
+        (lambda outs: tuple(torch.cat([out[:-1], out[-1:] * torch.nan]) for out in outs), "wrong"),
+        (lambda outs: tuple(out[:-1] for out in outs), "failed"),  # the gradient's shape is another one
+    ],
+)
+@pytest.mark.parametrize("name", ["GraphConv", "EdgeConv"])
+def test_a_wrong_side_has_no_time(name, change, status):
+    problem = layers.layer_problem(name, build_graph("molecules", 0.05), 8)
+    problem.sides = {OURS: _broken(problem, change), layers.TENSOR: problem.sides[layers.TENSOR]}
+    problem.works = (TRAINING,)
+    ours, peer = row.measure(problem, repeats=3, budget=0.0)
+    assert (ours.side, ours.status) == (OURS, status)
+    assert (ours.median_ms is None) == (status != "ok")
+    assert peer.status == "ok"
+    assert peer.median_ms
+    if status == "wrong":
+        assert "wrong by" in ours.reason
+        assert job.failures([ours, peer]) == [f"{name} on molecules, {TRAINING}, graphgdl: {ours.reason}"]
+
+
+def test_a_failing_peer_is_no_failure_but_ours_is():
+    problem = layers.layer_problem("GraphConv", build_graph("molecules", 0.02), 8)
+
+    def fail(edges=None):
+        raise RuntimeError("no kernel\nmore lines")
+
+    problem.sides |= {OURS: Side(fail), layers.EDGE_INDEX: Side(fail)}
+    found = {r.side: r for r in row.measure(problem, repeats=3, budget=0.0) if r.work == FORWARD}
+    assert found[OURS].reason == found[layers.EDGE_INDEX].reason == "RuntimeError: no kernel"
+    assert found[layers.TENSOR].status == "ok"
+    assert job.failures(list(found.values())) == [
+        f"GraphConv on molecules, {FORWARD}, graphgdl: RuntimeError: no kernel"
+    ]
+    assert job.without_time(list(found.values())) == [
+        f"GraphConv on molecules, {FORWARD}, PyG EdgeIndex: RuntimeError: no kernel"
+    ]
+    problem.sides[layers.TENSOR] = Side(fail)
+    found = row.measure(problem, repeats=3, budget=0.0)
+    assert {r.status for r in found} == {"skipped"}
+    assert "no result to check against, PyG tensor failed: RuntimeError: no kernel" in found[0].reason
+
+
+def test_a_peer_that_needs_too_much_memory_is_not_started(monkeypatch):
+    monkeypatch.setattr(job, "available_bytes", lambda device: 2**20)
+    monkeypatch.setattr(job, "_PILOT", 0.2)
+    wanted = job.Job(("EdgeConv",), ("random-20k",), channels=64, scale=0.05)
+    (found,) = job.run_job(wanted, lambda text: None, lambda label, share: None)
+    assert {r.status for r in found} == {"skipped"}
+    assert "PyG needs about" in found[0].reason
+    assert "0.0 GiB are free" in found[0].reason
+
+
+def test_deviation():
+    big, noise = torch.tensor([100.0, -3.0]), torch.tensor([1e-7])
+    right = Result([big], [big, noise])
+    assert deviation(right, right) == (0.0, 1e-4)
+    assert deviation(Result([big], [big, -noise]), right)[0] < 1e-4  # zero but for rounding
+    assert deviation(Result([big], [big + torch.tensor([0.0, 0.5]), noise]), right)[0] == pytest.approx(0.005)
+    assert deviation(Result([big * 1.01], [big, noise]), right)[0] == pytest.approx(0.01, rel=1e-3)
+    assert deviation(Result([big], [big * torch.nan, noise]), right)[0] == math.inf
+    assert deviation(Result([big], [big[:1], noise]), right)[0] == math.inf
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        deviation(Result([big], [big]), right)
+    one_tie = torch.ones(10_000)
+    one_tie[7] = 0.0
+    result, expected = Result([big], [one_tie]), Result([big], [torch.ones(10_000)])
+    assert deviation(result, expected)[0] == 1.0
+    error, tolerance = deviation(result, expected, ties=True)
+    assert error == pytest.approx(0.01)
+    assert error < tolerance
+    assert deviation(Result([big], [0 * one_tie]), expected, ties=True)[0] == 1.0
+    assert deviation(Result([big], [one_tie * torch.inf]), expected, ties=True)[0] == math.inf
+    assert deviation(Result([big * 2], [one_tie]), expected, ties=True)[0] > 1e-4
+
+
+# measuring
+
+
+def test_peak_memory_counts_what_is_held_at_once():
+    def allocate():
+        for _ in range(4):
+            first = torch.ones(2**22)  # 16 MiB, one at a time
+            del first
+        second, third = torch.ones(2**23), torch.ones(2**22)  # 32 + 16 MiB together
+        return second[0] + third[0]
+
+    for _ in range(2):  # what was freed is given back, so that the second call needs it again
+        assert memory.peak_mib(allocate) == pytest.approx(48, abs=4)
+    assert memory.peak_mib(lambda: None) < 1
+    kept: list[torch.Tensor] = []
+    assert memory.peak_mib(lambda: kept.append(torch.ones(2**22))) == pytest.approx(16, abs=4)
+    assert memory.peak_mib(lambda: kept[0].add_(1)) < 4  # inputs do not count
+
+
+def test_peak_memory_without_the_kernels_help(monkeypatch):
+    monkeypatch.setattr(memory, "_resets", lambda: False)
+
+    def allocate():
+        kept = torch.ones(2**24)  # 64 MiB
+        time.sleep(0.05)
+        return kept[:1].clone()
+
+    assert memory.peak_mib(allocate) == pytest.approx(64, abs=8)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # no malloc_trim
+    assert memory.peak_mib(allocate) < 80
+
+
+def test_floor_of_the_traffic():
+    graph = build_graph("random-20k", TINY)
+    n, e, c = graph.num_nodes, graph.num_edges, 8
+    problem = sums.sum_problem("weighted-sum", graph, c)
+    problem.prepare(TRAINING)
+    result = problem.step(TRAINING, problem.sides[problem.plain])
+    forward = 4 * (n * c + e) + 16 * e + 4 * n * c + 4 * e * c  # x and w, edges, y, a row for each edge
+    assert floor_bytes(problem, FORWARD, Result(result.values, [])) == forward
+    assert floor_bytes(problem, TRAINING, result) == 2 * forward + 4 * (n * c + e)
+    assert floor_bytes(problem, FORCES, result) is None
+
+
+def test_sides_run_in_turns():
+    calls = []
+    times = clock.alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 4, 60.0)
+    assert calls[:8] == ["a", "b", "b", "a", "a", "b", "b", "a"]
+    assert times["a"].rounds == times["b"].rounds == 200  # calls this short are repeated
+    slow = clock.alternate({"a": lambda: time.sleep(0.02)}, 5, 0.05)["a"]
+    assert slow.rounds == 3
+    assert 20 <= slow.least <= slow.low <= slow.median <= slow.high
+    assert clock.alternate({"a": lambda: time.sleep(0.06)}, 5, 60.0)["a"].rounds == 5
+    assert clock.alternate({}, 5, 60.0) == {}
+
+
+def test_copy_bandwidth_is_plausible():
+    assert 1e8 < clock.copy_bandwidth() < 1e13
+
+
+# the command
+
+
+def test_command_writes_rows_and_figure_and_compares(run, tmp_path):
+    args = ("--layer", "GCNConv", "--layer", "sum", "--graph", "grid", "--channels", 8, "--quick", "--threads", 1)
+    before = torch.get_num_threads()
+    result = run(*args, "--json", "rows.jsonl", "--plot", "figure.png")
+    assert result.exit_code == 0, result.output
+    assert torch.get_num_threads() == before
+    assert "predicted: about" in result.stderr
+    assert "GCNConv" in result.output
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    found = rows(tmp_path / "rows.jsonl")
+    assert len(found) == 2 * 4 + 2 * 5
+    assert {r["environment"]["threads"] for r in found} == {1}
+    assert all(r["environment"]["torch"] == torch.__version__ for r in found)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "rows.jsonl"]
+
+    again = run(*args, "--compare", "rows.jsonl", "--tolerance", 1000)
+    assert again.exit_code == 0, again.output
+    assert "GCNConv on grid, forward: time against the plain peer x " in again.output
+    for r in found:  # an earlier run that was a thousand times faster
+        r["ratio_plain"] = r["ratio_plain"] and 1000 * r["ratio_plain"]
+    (tmp_path / "fast.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
+    again = run(*args, "--compare", "fast.jsonl")
+    assert again.exit_code == 1
+    assert "WORSE: sum on grid, forward+backward: time against the plain peer x " in again.stderr
+
+
+def test_wrong_result_is_exit_code_1(run, monkeypatch):
+    def wrong(graph):
+        right = sums._gather_and_add(graph)
+        return lambda x, w, edges: 2 * right(x, w, edges)
+
+    monkeypatch.setattr(sums, "_ours", wrong)
+    result = run("--layer", "sum", "--graph", "grid", "--channels", 8, "--quick", "--json", "rows.jsonl")
+    assert result.exit_code == 1
+    assert "Error: sum on grid, forward, graphgdl: wrong by 1.0e+00, tolerance 1e-04" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--layer", "nope"], "`layer` must be one of TransformerConv, GATConv"),
+        (["--graph", "nope"], "`graph` must be one of random-20k, random-100k"),
+        (["--channels", 6], "`channels` must be a positive multiple of 4, for the heads, got 6"),
+        (["--device", "tpu"], "`device` must be cpu or cuda, got 'tpu'"),
+        (["--json", "no/such/folder/x.json"], "does not exist"),
+        (["--compare", "missing.jsonl"], "missing.jsonl"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(run, args, text):
+    result = run(*args)
+    assert result.exit_code == 2
+    assert text in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_missing_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"`device` is cuda, but .*take --device cpu"):
+        job.Job(device="cuda")
+
+
+def test_build_graph_names_the_graphs():
+    with pytest.raises(ValueError, match="`graph` must be one of random-20k"):
+        build_graph("nope")
+
+
+def test_selection():
+    assert job.Job().graphs == ("random-20k", "molecules")
+    assert job.Job(cases=("all",)).cases == (*layers.LAYERS, *sums.SUMS)
+    assert {*job.Job().cases} < {*layers.LAYERS, *sums.SUMS}
+    assert job.Job(graphs=("grid", "all")).graphs == tuple(GRAPHS)
+
+
+def test_interrupt_keeps_what_is_done(run, monkeypatch, tmp_path):
+    whole = job.measure
+
+    def second_is_interrupted(problem, *args):
+        if problem.name == "weighted-sum":
+            raise KeyboardInterrupt
+        return whole(problem, *args)
+
+    monkeypatch.setattr(job, "measure", second_is_interrupted)
+    args = ("--layer", "sum", "--layer", "weighted-sum", "--graph", "grid", "--channels", 8, "--quick")
+    result = run(*args, "--json", "rows.jsonl")
+    assert result.exit_code == 130
+    assert "Interrupted; 10 rows are in rows.jsonl." in result.stderr
+    assert len(rows(tmp_path / "rows.jsonl")) == 10
+    assert "Interrupted; nothing was written." in run(*args).stderr
+
+
+# comparing, the table
+
+
+def _row(**fields):
+    blank = row.Row("GCNConv", "layer", "grid", 9, 24, 64, "float32", "cpu", FORWARD, OURS)
+    return replace(blank, **fields)
+
+
+def test_changes():
+    old = [_row(median_ms=2.0, ratio_plain=6.0, memory_plain=0.2), _row(work=TRAINING, median_ms=1.0, ratio_plain=2.0)]
+    new = [
+        _row(median_ms=3.0, ratio_plain=4.0, memory_plain=0.1),
+        _row(work=TRAINING, status="failed", reason="no kernel"),
+        _row(case="GATConv", median_ms=1.0, ratio_plain=1.0),
+    ]
+    slower, lost = regression.changes([r.as_json({}) for r in new], [r.as_json({}) for r in old])
+    assert (slower.relative, slower.absolute, slower.memory) == (1.5, 1.5, 0.5)
+    assert slower.is_worse(0.4)
+    assert not slower.is_worse(0.6)
+    assert str(slower) == "GCNConv on grid, forward: time against the plain peer x 1.50, time x 1.50, memory x 0.50"
+    assert lost.is_worse(100)
+    assert str(lost) == "GCNConv on grid, forward+backward: no time any more: no kernel"
+    with pytest.raises(ValueError, match="no timed row in common"):
+        regression.changes([new[2].as_json({})], [old[0].as_json({})])
+    assert regression.differences({"torch": "2", "load": 1.0, "cpu": "a"}, {"torch": "1", "load": 2.0, "cpu": "a"}) == [
+        "torch: 1 then, 2 now"
+    ]
+
+
+def test_reading_an_earlier_run(tmp_path):
+    path = tmp_path / "old.jsonl"
+    path.write_text(json.dumps(_row().as_json({})) + "\nnot json\n")
+    with pytest.raises(ValueError, match=r"old.jsonl, line 2: expected a row .* without a JSON object"):
+        regression.read_rows(path)
+    path.write_text('{"case": "GCNConv"}\n')
+    with pytest.raises(ValueError, match=r"line 1: .* without graph"):
+        regression.read_rows(path)
+
+
+@pytest.mark.parametrize("width", [60, 100, 300])
+def test_no_number_is_cut_on_any_terminal(width):
+    ours = _row(median_ms=12.345, q1_ms=11.0, q3_ms=1234.5, ratio_best=5.4321, peak_mib=33.3, best_peer="PyG tensor")
+    peer = _row(side="PyG tensor", median_ms=67.06, peak_mib=333.3)
+    lost = _row(work=TRAINING, status="skipped", reason="why")
+    console = Console(width=width, force_terminal=True, record=True, color_system=None)
+    report.print_report([ours, peer, lost], console)
+    text = console.export_text()
+    for word in ("12.35", "11.00 - 1234", "67.06", "5.43", "33.3", "333", "skipped", "layers on grid", "graphgdl"):
+        assert word in text
+    assert "…" not in text
+
+
+def test_environment_is_where_it_ran(monkeypatch):
+    from graphgdl.cli.bench.hot_path.environment import environment
+
+    facts = environment()
+    assert facts["threads"] == torch.get_num_threads()
+    assert facts["cores"] == os.cpu_count()
+    assert facts["torch_geometric"]
+    assert facts["cpu"]
+
+
+def test_plot_needs_a_time(tmp_path):
+    from graphgdl.cli.bench.hot_path.plot import write_plot
+
+    with pytest.raises(ValueError, match="`--plot`: nothing to draw"):
+        write_plot(tmp_path / "figure.png", [_row(status="skipped")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_peers_are_pygs_own_layers():
+    problem = layers.layer_problem("GINEConv", build_graph("molecules", 0.02), 8)
+    assert isinstance(problem, Problem)
+    layer = layers.LAYERS["GINEConv"].build(pyg, 8)
+    assert type(layer) is pyg.GINEConv
+    assert list(problem.sides) == [OURS, layers.TENSOR, layers.EDGE_INDEX, layers.SPARSE_TENSOR]
