@@ -18,6 +18,7 @@ from .schedule import Host, Kernel, Loop, Product, Step, schedule
 from .topology import Loops, Tile, Topology
 
 TILE_BYTES = 8 << 20
+TILE_EDGES = 256  # at least
 PART_WORK = 200_000  # loads and operations of one part: about 100 us
 
 
@@ -33,25 +34,22 @@ class Executable:
     def _compile(self) -> None:
         sources: list[llvm.Source] = []
         kernels: list[_Kernel] = []
-        full = set(self.inputs)
+        memory = set(self.inputs)
         bits = jit.register_bits()
         for step in self.steps:
             if isinstance(step, Host):
-                full.add(step.node)
+                memory.add(step.node)
                 continue
-            tile: set[Node] = set()
             for part in step.steps:
                 if isinstance(part, Product):
-                    (tile if part.node.op == "mm" else full).add(part.node)
+                    memory.add(part.node)
                     continue
-                source = llvm.Printer(part, f"k{len(sources)}", set(full), set(tile), bits).print()
+                source = llvm.Printer(part, f"k{len(sources)}", set(memory), set(step.tile), bits).print()
                 kernels.append(_Kernel(part, source))
                 self._runs[id(part)] = kernels[-1]
                 sources.append(source)
-                for sweep in part.sweeps:
-                    for root in sweep:
-                        (tile if root in step.tile else full).add(root)
-                full |= set(part.rows)
+                memory |= {root for sweep in part.sweeps for root in sweep} | set(part.rows)
+            memory -= set(step.tile)
         for kernel, source in zip(kernels, sources):
             (kernel.function,) = jit.compiled(source.text, [source.symbol])
 
@@ -76,8 +74,7 @@ class Executable:
             return
         end = next((s.end for s in loop.steps if isinstance(s, Kernel) and not s.adds), "dst")
         width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
-        size = max(256, min(TILE_BYTES // max(width, 1), 1 << 16))
-        longest = 0
+        size = max(TILE_EDGES, TILE_BYTES // max(width, 1))
         tiles = graph.tiles(end, size)
         longest = max((t.last - t.first for t in tiles), default=0)
         buffers = {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in loop.tile}

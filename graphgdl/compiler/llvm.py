@@ -90,14 +90,14 @@ class Printer:
     Args:
         kernel: what to print.
         symbol: name of the function `void (ptr arguments, i64 first row, i64 last row + 1, i64 part)`.
-        full: edge values in memory by edge id, and node values and constants in memory.
-        tile: edge values in memory by position in the tile.
+        memory: values that are in memory when the kernel starts.
+        tile: the edge values, read or written, that lie by position in the tile and not by edge id.
         register_bits: width of the machine's vector registers.
     """
 
-    def __init__(self, kernel: Kernel, symbol: str, full: set[Node], tile: set[Node], register_bits: int) -> None:
+    def __init__(self, kernel: Kernel, symbol: str, memory: set[Node], tile: set[Node], register_bits: int) -> None:
         self.kernel, self.symbol = kernel, symbol
-        self.full, self.tile = full, tile
+        self.memory, self.tile = memory, tile
         self.bits = register_bits
         self.arrays: list[Node] = []
         self.lines: dict[int, list[str]] = {ENTRY: [], ROW: [], EDGE: []}
@@ -346,7 +346,7 @@ class Printer:
         if node in self.rows_at_hand:
             pieces = [self.memo[node, chunk] for chunk, _ in self.rows_at_hand[node].chunks]
             return self._shuffle(pieces, list(lanes))
-        if node in self.tile or node in self.full or node in self.written or op in ("input", "table"):
+        if node in self.memory or node in self.written or op in ("input", "table"):
             return self._read(node, lanes)
         if op in _VIEWS:
             moved = self._map(node)[list(lanes)]
