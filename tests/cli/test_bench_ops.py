@@ -3,6 +3,7 @@ import gc
 import json
 import math
 import os
+import sys
 import time
 from dataclasses import replace
 
@@ -289,6 +290,25 @@ def test_a_failing_peer_is_no_failure_but_ours_is():
     assert "no result to check against, PyG tensor failed: RuntimeError: no kernel" in found[0].reason
 
 
+def test_without_the_extensions_their_rows_say_so(monkeypatch):
+    def absent(**kwargs):
+        raise ImportError("'SparseTensor' requires 'torch-sparse'")
+
+    monkeypatch.setattr("torch_geometric.typing.SparseTensor", absent)
+    monkeypatch.setitem(sys.modules, "torch_scatter", None)
+    monkeypatch.setitem(sys.modules, "torch_sparse", None)
+    graph = build_graph("molecules", 0.02)
+    layer, op = layers.layer_problem("SAGEConv", graph, 8), sums.sum_problem("sum", graph, 8)
+    remedy = "pip install --no-build-isolation graphgdl[pyg-ext]"
+    absent_sides = [layer.sides[layers.SPARSE_TENSOR], op.sides["torch_scatter"], op.sides["torch_sparse"]]
+    for reason, name in zip(absent_sides, ("torch-sparse", "torch_scatter", "torch_sparse")):
+        assert name in reason
+        assert remedy in reason
+    found = row.measure(layer, repeats=3, budget=0.0)
+    assert [r.reason for r in found if r.status == "skipped"] == [layer.sides[layers.SPARSE_TENSOR]] * 2
+    assert {r.status for r in found if r.side != layers.SPARSE_TENSOR} == {"ok"}
+
+
 def test_a_peer_that_needs_too_much_memory_is_not_started(monkeypatch):
     monkeypatch.setattr(job, "available_bytes", lambda device: 2**20)
     monkeypatch.setattr(job, "_PILOT", 0.2)
@@ -395,7 +415,7 @@ def test_command_writes_rows_and_figure_and_compares(run, tmp_path):
     assert "GCNConv" in result.output
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     found = rows(tmp_path / "rows.jsonl")
-    assert len(found) == 2 * 4 + 2 * 5
+    assert len(found) == 2 * 4 + 2 * 6
     assert {r["environment"]["threads"] for r in found} == {1}
     assert all(r["environment"]["torch"] == torch.__version__ for r in found)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "rows.jsonl"]
@@ -420,6 +440,19 @@ def test_wrong_result_is_exit_code_1(run, monkeypatch):
     result = run("--layer", "sum", "--graph", "grid", "--channels", 8, "--quick", "--json", "rows.jsonl")
     assert result.exit_code == 1
     assert "Error: sum on grid, forward, graphgdl: wrong by 1.0e+00, tolerance 1e-04" in result.stderr
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_command_on_a_gpu(run, tmp_path):
+    args = ("--layer", "GCNConv", "--layer", "sum", "--graph", "grid", "--channels", 8, "--quick", "--device", "cuda")
+    result = run(*args, "--json", "rows.jsonl")
+    assert result.exit_code == 0, result.output
+    found = rows(tmp_path / "rows.jsonl")
+    assert {r["device"] for r in found} == {"cuda"}
+    timed = {r["side"] for r in found if r["status"] == "ok" and r["median_ms"] > 0 and r["peak_mib"] >= 0}
+    assert {"PyG tensor", "PyG compiled", "gather + index_add"} <= timed
+    assert all(r["environment"]["gpu"] for r in found)
 
 
 @pytest.mark.parametrize(
@@ -470,8 +503,8 @@ def test_interrupt_keeps_what_is_done(run, monkeypatch, tmp_path):
     args = ("--layer", "sum", "--layer", "weighted-sum", "--graph", "grid", "--channels", 8, "--quick")
     result = run(*args, "--json", "rows.jsonl")
     assert result.exit_code == 130
-    assert "Interrupted; 10 rows are in rows.jsonl." in result.stderr
-    assert len(rows(tmp_path / "rows.jsonl")) == 10
+    assert "Interrupted; 12 rows are in rows.jsonl." in result.stderr
+    assert len(rows(tmp_path / "rows.jsonl")) == 12
     assert "Interrupted; nothing was written." in run(*args).stderr
 
 

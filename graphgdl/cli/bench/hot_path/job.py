@@ -87,7 +87,7 @@ def pilot(job: Job) -> dict[str, dict[str, Cost]]:
 
 def predicted_seconds(job: Job, costs: dict[str, dict[str, Cost]], case: str, num_edges: int) -> float:
     """How long `case` will take on a graph of so many edges, from the pilot's cost for each edge."""
-    total = _COMPILE
+    total = 0.0
     for cost in costs[case].values():
         once = _SIDES * cost.seconds * num_edges
         rounds = min(max(job.budget / once, LEAST_ROUNDS), job.repeats)
@@ -119,7 +119,8 @@ def _run(job: Job, note: Callable[[str], None], advance: Callable[[str, float], 
     graphs = {name: build_graph(name, job.scale) for name in job.graphs}
     plan = [(graph, case) for graph in graphs.values() for case in job.cases]
     expected = [predicted_seconds(job, costs, case, graph.num_edges) for graph, case in plan]
-    note(f"predicted: about {duration(sum(expected))} for {len(job.cases)} cases on {len(graphs)} graphs")
+    whole = sum(expected) + _COMPILE * len(job.cases)
+    note(f"predicted: about {duration(whole)} for {len(job.cases)} cases on {len(graphs)} graphs")
     for i, (graph, case) in enumerate(plan):
         advance(f"{graph.name}: {case}", sum(expected[:i]) / sum(expected))
         refused = _too_large(costs[case], graph.num_edges, job.device)

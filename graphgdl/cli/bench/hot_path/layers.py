@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphgdl.cli.bench.hot_path.problem import FORCES, FORWARD, OURS, TRAINING, Problem, Side
+from graphgdl.cli.bench.hot_path.problem import FORCES, FORWARD, OURS, TRAINING, Problem, Side, brief
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -175,7 +175,7 @@ def _peers(
 ) -> dict[str, Side | str]:
     import torch
     from torch_geometric import EdgeIndex
-    from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
+    from torch_geometric.typing import SparseTensor
 
     n, edge_index = graph.num_nodes, graph.edge_index
     sides: dict[str, Side | str] = {TENSOR: _side(copy.deepcopy(layer), nodes, edge_index, edge)}
@@ -183,13 +183,13 @@ def _peers(
         return sides
     indexed = EdgeIndex(edge_index.clone(), sparse_size=(n, n), sort_order="col").fill_cache_()
     sides[EDGE_INDEX] = _side(copy.deepcopy(layer), nodes, indexed, edge)
-    if WITH_TORCH_SPARSE:
+    try:
         adj_t = SparseTensor(
             row=edge_index[1], col=edge_index[0], value=edge, sparse_sizes=(n, n), is_sorted=True, trust_data=True
         ).fill_cache_()
         sides[SPARSE_TENSOR] = _side(copy.deepcopy(layer), nodes, adj_t, None)
-    else:
-        sides[SPARSE_TENSOR] = "torch_sparse is not installed: pip install --no-build-isolation graphgdl[pyg-ext]"
+    except (ImportError, RuntimeError) as error:  # not installed, or built without CUDA
+        sides[SPARSE_TENSOR] = f"torch_sparse: {brief(error)}; pip install --no-build-isolation graphgdl[pyg-ext]"
     if edge_index.is_cuda:
         module = copy.deepcopy(layer)
         sides[COMPILED] = _side(torch.compile(module), nodes, edge_index, edge, parameters=tuple(module.parameters()))

@@ -130,6 +130,12 @@ def floor_bytes(problem: Problem, work: str, result: Result) -> int | None:
     return forward if work == FORWARD else 2 * forward + _bytes(result.gradients)
 
 
+def brief(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its text."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160] if lines else ''}"
+
+
 def _bytes(tensors: list[Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 

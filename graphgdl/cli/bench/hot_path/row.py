@@ -12,7 +12,7 @@ from typing import Any
 from graphgdl.cli.bench.hot_path.check import deviation
 from graphgdl.cli.bench.hot_path.clock import Times, alternate, copy_bandwidth, seconds
 from graphgdl.cli.bench.hot_path.memory import MIB, peak_mib
-from graphgdl.cli.bench.hot_path.problem import FORWARD, OURS, Problem, Result, Side, floor_bytes
+from graphgdl.cli.bench.hot_path.problem import FORWARD, OURS, Problem, Result, Side, brief, floor_bytes
 
 OK, WRONG, FAILED, SKIPPED = "ok", "wrong", "failed", "skipped"
 
@@ -87,7 +87,7 @@ def _measure(problem: Problem, work: str, repeats: int, budget: float, bandwidth
     try:
         expected, first = _once(partial(problem.step, work, plain), device)
     except Exception as error:
-        return _refused(problem, work, f"no result to check against, {problem.plain} failed: {_brief(error)}")
+        return _refused(problem, work, f"no result to check against, {problem.plain} failed: {brief(error)}")
     rows = {name: _check(problem, work, name, expected, first) for name in problem.sides}
     floor = floor_bytes(problem, work, expected)
     del expected
@@ -120,7 +120,7 @@ def _check(problem: Problem, work: str, name: str, expected: Result, plain_first
         result, first = _once(partial(problem.step, work, side), problem.graph.edge_index.device.type)
         lowering = side.lowering() if side.lowering is not None else ""
     except Exception as failure:
-        return replace(row, status=FAILED, reason=_brief(failure))
+        return replace(row, status=FAILED, reason=brief(failure))
     error, tolerance = deviation(result, expected, problem.ties)
     row = replace(row, error=error, first_ms=first * 1e3, lowering=lowering)
     if error > tolerance:
@@ -177,8 +177,3 @@ def _once(run: Callable[[], Result], device: str) -> tuple[Result, float]:
 
 def _over(value: float | None, by: float | None) -> float | None:
     return value / by if value is not None and by else None
-
-
-def _brief(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160] if lines else ''}"

@@ -1,4 +1,4 @@
-"""The ops: `ops.gather_scatter` beside gather + index_add, torch_scatter, torch_sparse and torch's own CSR product."""
+"""The ops: `ops.gather_scatter` beside torch's gather and add, torch_scatter, torch_sparse and torch's CSR product."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from graphgdl.cli.bench.hot_path.problem import OURS, Problem, Side
+from graphgdl.cli.bench.hot_path.problem import OURS, Problem, Side, brief
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +34,8 @@ def sum_problem(name: str, graph: BenchGraph, channels: int, *, peers_only: bool
         w = torch.rand(graph.num_edges, *([HEADS] if heads else []), generator=generator).to(device)
     makers = {GATHER_AND_ADD: _gather_and_add}
     if not peers_only:
-        makers = {OURS: _ours, **makers, "torch_scatter": _torch_scatter, "torch_sparse": _torch_sparse}
-        makers["torch CSR"] = _torch_csr
+        makers = {OURS: _ours, **makers, "gather + scatter_add": _gather_and_scatter}
+        makers |= {"torch_scatter": _torch_scatter, "torch_sparse": _torch_sparse, "torch CSR": _torch_csr}
     inputs = (x,) if w is None else (x, w)
     return Problem(
         name=name,
@@ -53,8 +53,8 @@ def sum_problem(name: str, graph: BenchGraph, channels: int, *, peers_only: bool
 def _made(make: Callable[[BenchGraph], Sum], graph: BenchGraph, x: Tensor, w: Tensor | None) -> Side | str:
     try:
         run = make(graph)
-    except ImportError as error:
-        return f"{error}: pip install --no-build-isolation graphgdl[pyg-ext]"
+    except (ImportError, RuntimeError) as error:  # not installed, or built without CUDA
+        return f"{brief(error)}; pip install --no-build-isolation graphgdl[pyg-ext]"
     return Side(lambda edge_index=None: (run(x, w, edge_index),))
 
 
@@ -72,6 +72,15 @@ def _messages(graph: BenchGraph, x: Tensor, w: Tensor | None) -> Tensor:
 def _gather_and_add(graph: BenchGraph) -> Sum:
     dst = graph.edge_index[1]
     return lambda x, w, _: x.new_zeros(graph.num_nodes, *x.shape[1:]).index_add_(0, dst, _messages(graph, x, w))
+
+
+def _gather_and_scatter(graph: BenchGraph) -> Sum:
+    def run(x: Tensor, w: Tensor | None, _: Tensor | None) -> Tensor:
+        message = _messages(graph, x, w)
+        index = graph.edge_index[1].view(-1, *[1] * (message.dim() - 1)).expand_as(message)
+        return x.new_zeros(graph.num_nodes, *x.shape[1:]).scatter_add_(0, index, message)
+
+    return run
 
 
 def _torch_scatter(graph: BenchGraph) -> Sum:
