@@ -100,7 +100,7 @@ def wide_erf(x: np.ndarray) -> np.ndarray:
 ORACLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     **{name: getattr(np, name) for name in VECTOR if hasattr(np, name)},
     "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x))),
-    "erf": wide_erf,
+    "erf": wide_erf if WIDE else special.erf,
 }
 
 
