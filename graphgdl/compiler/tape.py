@@ -39,24 +39,35 @@ class Value:
 
 
 class Tape:
-    """Inputs, recorded ops in order, and outputs."""
+    """Inputs, recorded ops in order, and outputs.
 
-    def __init__(self, inputs: list[Value], values: list[Value], outputs: list[Value | None]) -> None:
-        self.inputs, self.outputs = inputs, outputs
-        live: set[int] = set()
+    Args:
+        inputs: the edge index, and what else the record may depend on; `kept` are the positions of those it does.
+        values: all recorded ops.
+        outputs: the results.
+        keep: whether inputs that nothing depends on stay.
+    """
+
+    def __init__(self, inputs: list[Value], values: list[Value], outputs: list[Value | None], keep: bool) -> None:
+        self.outputs = outputs
+        live: set[int] = {id(o) for o in outputs}
         for value in reversed(values):
-            if id(value) in live or any(value is o for o in outputs):
-                live.add(id(value))
+            if id(value) in live:
                 live.update(id(v) for v in mentioned((value.args, value.kwargs)))
+        self.kept = [0, *(k for k, v in enumerate(inputs) if k and (id(v) in live or keep))]
+        self.inputs = [inputs[k] for k in self.kept]
         self.values = [v for v in values if id(v) in live]
-        for number, value in enumerate([*inputs, *self.values]):
+        for number, value in enumerate([*self.inputs, *self.values]):
             value.id = number
 
     def text(self) -> str:
         """Return a canonical text: equal for tapes that compute the same, whatever objects they were recorded from."""
         lines = [f"input {v.id} {tuple(v.meta.shape)} {v.meta.dtype}" for v in self.inputs]
         for v in self.values:
-            lines.append(f"{v.id} {v.func} {_plain(v.args)} {_plain(v.kwargs)} {tuple(v.meta.shape)} {v.meta.dtype}")
+            parts = v.meta if isinstance(v.meta, tuple | list) else [v.meta]
+            shapes = [(tuple(p.shape), p.dtype) for p in parts if isinstance(p, Tensor)]
+            name = v.func if isinstance(v.func, str) or hasattr(v.func, "_schema") else v.func.__name__
+            lines.append(f"{v.id} {name} {_plain(v.args)} {_plain(v.kwargs)} {shapes}")
         return "\n".join([*lines, f"outputs {_plain(self.outputs)}"])
 
     def replay(self, inputs: Sequence[Tensor]) -> list[Tensor | None]:
@@ -119,8 +130,9 @@ class Recorder(TorchDispatchMode):
             self._inputs.append(self._bind(tensor, Value("input", (), {}, tensor.detach())))
 
     def tape(self, outputs: Sequence[Tensor | None]) -> Tape:
-        """Return what was recorded."""
-        return Tape(self._inputs, self._values, [None if o is None else self.value(o) for o in outputs])
+        """Return what was recorded; a derivative keeps all inputs of what it was derived from."""
+        results = [None if o is None else self.value(o) for o in outputs]
+        return Tape(self._inputs, self._values, results, keep=self._ignore_detach)
 
     def value(self, tensor: Tensor) -> Value:
         """Return the recorded value of a tensor."""

@@ -19,29 +19,34 @@ class Recording:
     """A recorded message.
 
     Attributes:
-        tape: its inputs are the edge index, the tensors in `inputs`, the parameters and buffers in `state`, a seed.
+        tape: its inputs are the edge index and `inputs`.
+        inputs: kind and name of each: ('input', argument of propagate), ('state', parameter or buffer), ('seed', '').
         single: whether the result is one tensor; otherwise a tuple of `returned` tensors.
         effects: attributes that the message sets to tensors: (name of module, name of attribute), in order after the results.
     """
 
     tape: Tape
-    inputs: list[str]
-    state: list[str]
+    inputs: list[tuple[str, str]]
     single: bool
     returned: int
     effects: list[tuple[str, str]]
-    random: bool
 
 
-class _Bound(nn.Module):
-    """Lets `functional_call` put other tensors into the layer while one of its methods runs."""
+def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Module, nn.Module]) -> nn.Module:
+    """Return a copy of a module and its children that share all attributes but the tensors, which are stand-ins.
 
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, step: Any, *args: Any, **kwargs: Any) -> Any:
-        return step(self.layer, *args, **kwargs)
+    The message runs on the copy: what it sets is seen there, and the layer may be used by other threads meanwhile.
+    """
+    if module in made:
+        return made[module]
+    copy = made[module] = object.__new__(type(module))
+    copy.__dict__.update(module.__dict__)
+    for store in ("_parameters", "_buffers"):
+        tensors = module.__dict__[store]
+        copy.__dict__[store] = {n: None if t is None else stand_ins[id(t)] for n, t in tensors.items()}
+    children = {n: None if m is None else _shadow(m, stand_ins, made) for n, m in module._modules.items()}
+    copy.__dict__["_modules"] = children
+    return copy
 
 
 def flatten(inputs: dict[str, Any]) -> dict[str, Tensor]:
@@ -98,17 +103,15 @@ def record(
     inputs: dict[str, Any],
     rows: dict[str, int | None],
     square: bool,
-    wanted: set[str],
 ) -> Recording:
     """Run `layer.propagate` or `layer.edge_updater` on tensors without values, and record it.
 
     Args:
-        layer: the layer; left as it was.
+        layer: the layer; it is not touched.
         step: 'propagate' or 'edge_updater'.
         inputs: what the step is called with.
         rows: see `rows_of`.
         square: whether sources and destinations are the same nodes.
-        wanted: names of the inputs and parameters that need a gradient: messages may look at `requires_grad`.
 
     Raises:
         Refused: the message does something that cannot be recorded.
@@ -125,6 +128,7 @@ def record(
 
     edge_index = torch.empty((2, EDGES), dtype=torch.int64, device="meta")
     stand_ins = {name: meta(tensor, rows[name]) for name, tensor in flat.items()}
+    # a tensor that is shared by several modules is one input
     state = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
     state_meta = {name: meta(tensor, None) for name, tensor in state.items()}
     seed = torch.empty((), dtype=torch.int64, device="meta")
@@ -142,58 +146,44 @@ def record(
     method = getattr(MessagePassing, step)
     if step == "propagate":
         arguments["size"] = (NODES, NODES) if square else (SOURCES, DESTINATIONS)
-    before = {name: dict(module.__dict__) for name, module in layer.named_modules()}
-    bound = _Bound(layer)
+    shadows: dict[nn.Module, nn.Module] = {}
+    shadow = _shadow(layer, {id(state[name]): tensor for name, tensor in state_meta.items()}, shadows)
+    before = {copy: dict(copy.__dict__) for copy in shadows.values()}
     try:
         with recorder, torch.enable_grad():
-            result = torch.func.functional_call(
-                bound,
-                {f"layer.{name}": tensor for name, tensor in state_meta.items()},
-                (method, edge_index),
-                arguments,
-            )
-        effects = _effects(layer, before, recorder)
+            result = method(shadow, edge_index, **arguments)
     except Refused:
         raise
     except Exception as error:
         text = str(error).splitlines() or [""]
         raise Refused(f"{type(error).__name__} when run without values: {text[0][:200]}") from error
-    finally:
-        for name, module in layer.named_modules():
-            module.__dict__.clear()
-            module.__dict__.update(before[name])
+    effects = _effects(shadow, before)
     single = isinstance(result, Tensor)
     results = [result] if single else list(result)
     if not all(isinstance(r, Tensor) for r in results):
         raise Refused("its result is neither a tensor nor a tuple of tensors")
     tape = recorder.tape([*results, *(tensor for _, _, tensor in effects)])
+    names = [("", ""), *(("input", n) for n in stand_ins), *(("state", n) for n in state), ("seed", "")]
     return Recording(
         tape,
-        list(stand_ins),
-        list(state),
+        [names[k] for k in tape.kept[1:]],
         single,
         len(results),
         [(module, name) for module, name, _ in effects],
-        recorder.streams > 0,
     )
 
 
-def _effects(
-    layer: nn.Module, before: dict[str, dict[str, Any]], recorder: Recorder
-) -> list[tuple[str, str, Tensor]]:
-    """Return the attributes that the message set to recorded tensors; refuse any other change."""
+def _effects(shadow: nn.Module, before: dict[nn.Module, dict[str, Any]]) -> list[tuple[str, str, Tensor]]:
+    """Return the attributes that the message set to tensors; refuse any other change."""
     found = []
-    for module_name, module in layer.named_modules():
-        old = before.get(module_name)
+    for path, module in shadow.named_modules():
+        old, new = before.get(module), module.__dict__
         if old is None:
             raise Refused("the message adds a module")
-        for name in {*old, *module.__dict__}:
-            if name in ("_parameters", "_buffers", "_modules"):
+        for name in {**old, **new}:
+            if name in new and name in old and new[name] is old[name]:
                 continue
-            value = module.__dict__.get(name)
-            if value is old.get(name) and (name in old) == (name in module.__dict__):
-                continue
-            if not isinstance(value, Tensor):
+            if not isinstance(new.get(name), Tensor):
                 raise Refused(f"the message changes the attribute `{name}`")
-            found.append((module_name, name, value))
+            found.append((path, name, new[name]))
     return sorted(found, key=lambda f: f[:2])
