@@ -31,7 +31,7 @@ class LayerCase:
         edge: c -> width of the edge features, None where there are none.
         learned: the inputs that receive a gradient in forward + backward; they come from the layers below.
         user: written on `MessagePassing` by a user: our side is `graphgdl.accelerate(layer)`.
-        ties, forces: see `Problem`.
+        kinks, forces: see `Problem`.
         narrow: the layer gets c / narrow channels.
     """
 
@@ -41,7 +41,7 @@ class LayerCase:
     edge: Callable[[int], int] | None = None
     learned: tuple[str, ...] = ("x",)
     user: bool = False
-    ties: bool = False
+    kinks: bool = False
     forces: bool = False
     narrow: int = 1
 
@@ -66,24 +66,25 @@ def _user(name: str) -> Callable[[Any, int], nn.Module]:
 
 LAYERS: dict[str, LayerCase] = {
     "TransformerConv": LayerCase(lambda nn, c: nn.TransformerConv(c, c // HEADS, HEADS), lambda c: 2 * c),
-    "GATConv": LayerCase(lambda nn, c: nn.GATConv(c, c // HEADS, HEADS), lambda c: c + HEADS),
-    "GATv2Conv": LayerCase(lambda nn, c: nn.GATv2Conv(c, c // HEADS, HEADS), lambda c: c),
+    "GATConv": LayerCase(lambda nn, c: nn.GATConv(c, c // HEADS, HEADS), lambda c: c + HEADS, kinks=True),
+    "GATv2Conv": LayerCase(lambda nn, c: nn.GATv2Conv(c, c // HEADS, HEADS), lambda c: c, kinks=True),
     "GCNConv": LayerCase(lambda nn, c: nn.GCNConv(c, c), lambda c: c),
     "SAGEConv": LayerCase(lambda nn, c: nn.SAGEConv(c, c), lambda c: c),
-    "GINConv": LayerCase(lambda nn, c: nn.GINConv(_mlp(c, c, c)), lambda c: c),
+    "GINConv": LayerCase(lambda nn, c: nn.GINConv(_mlp(c, c, c)), lambda c: c, kinks=True),
     "GraphConv": LayerCase(lambda nn, c: nn.GraphConv(c, c), lambda c: c),
-    "EdgeConv": LayerCase(lambda nn, c: nn.EdgeConv(_mlp(2 * c, c, c)), lambda c: c, ties=True),
+    "EdgeConv": LayerCase(lambda nn, c: nn.EdgeConv(_mlp(2 * c, c, c)), lambda c: c, kinks=True),
     "NNConv": LayerCase(
         # a weight matrix for each edge: PyG holds e c^2 floats, 1 GB at a million edges and c = 16
         lambda nn, c: nn.NNConv(c, c, _mlp(EDGE_FEATURES, 2 * EDGE_FEATURES, c * c)),
         lambda c: c,
         edge=lambda c: EDGE_FEATURES,
+        kinks=True,
         narrow=4,
     ),
     "GINEConv": LayerCase(
-        lambda nn, c: nn.GINEConv(_mlp(c, c, c)), lambda c: c, edge=lambda c: c, learned=("x", "edge")
+        lambda nn, c: nn.GINEConv(_mlp(c, c, c)), lambda c: c, edge=lambda c: c, learned=("x", "edge"), kinks=True
     ),
-    "PNA": LayerCase(_user("PNALike"), lambda c: c, user=True, ties=True),
+    "PNA": LayerCase(_user("PNALike"), lambda c: c, user=True, kinks=True),
     "PaiNN": LayerCase(
         _user("PaiNNMessage"),
         lambda c: 6 * c + 3,
@@ -133,7 +134,7 @@ def layer_problem(name: str, graph: BenchGraph, channels: int, *, peers_only: bo
         row_floats=case.row(c),
         works=(TRAINING, FORWARD, FORCES) if case.forces else (TRAINING, FORWARD),
         pos=given.get("pos"),
-        ties=case.ties,
+        kinks=case.kinks,
     )
 
 

@@ -50,7 +50,7 @@ class Problem:
         row_floats: floats that one message reads of its source node.
         works: the steps to time.
         pos: positions, an entry of `inputs`, for the force step.
-        ties: whether a maximum is involved, so that rounding may send a gradient elsewhere.
+        kinks: whether there is a maximum or a ReLU, so that rounding may send a gradient elsewhere.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Problem:
     row_floats: int
     works: tuple[str, ...] = (TRAINING, FORWARD)
     pos: Tensor | None = None
-    ties: bool = False
+    kinks: bool = False
     _seeds: dict[str, Any] = field(default_factory=dict)
 
     def step(self, work: str, side: Side, edge_index: Tensor | None = None) -> Result:

@@ -121,7 +121,7 @@ def _check(problem: Problem, work: str, name: str, expected: Result, plain_first
         lowering = side.lowering() if side.lowering is not None else ""
     except Exception as failure:
         return replace(row, status=FAILED, reason=brief(failure))
-    error, tolerance = deviation(result, expected, problem.ties)
+    error, tolerance = deviation(result, expected, problem.kinks)
     row = replace(row, error=error, first_ms=first * 1e3, lowering=lowering)
     if error > tolerance:
         return replace(row, status=WRONG, reason=f"wrong by {error:.1e}, tolerance {tolerance:.0e}", first_ms=None)
