@@ -281,9 +281,11 @@ def test_a_failing_peer_is_no_failure_but_ours_is():
     assert job.failures(list(found.values())) == [
         f"GraphConv on molecules, {FORWARD}, graphgdl: RuntimeError: no kernel"
     ]
-    assert job.without_time(list(found.values())) == [
-        f"GraphConv on molecules, {FORWARD}, PyG EdgeIndex: RuntimeError: no kernel"
+    assert job.notes(list(found.values())) == [
+        "no time for PyG EdgeIndex: RuntimeError: no kernel: GraphConv on molecules"
     ]
+    slow = [replace(found[layers.TENSOR], side=OURS, graph=name, lowering="message (not x: y)") for name in ("a", "b")]
+    assert job.notes([*slow, slow[0]]) == ["ran message (not x: y): GraphConv on a, GraphConv on b"]
     problem.sides[layers.TENSOR] = Side(fail)
     found = row.measure(problem, repeats=3, budget=0.0)
     assert {r.status for r in found} == {"skipped"}

@@ -38,7 +38,7 @@ def ops(
     import torch
 
     from graphgdl.cli.bench.hot_path.environment import environment
-    from graphgdl.cli.bench.hot_path.job import QUICK, Job, failures, run_job, without_time
+    from graphgdl.cli.bench.hot_path.job import QUICK, Job, failures, notes, run_job
     from graphgdl.cli.bench.hot_path.plot import write_plot
     from graphgdl.cli.bench.hot_path.regression import read_rows
     from graphgdl.cli.bench.hot_path.report import print_report
@@ -69,8 +69,8 @@ def ops(
                 if json_file is not None:  # what is done stays when the run is interrupted
                     _write_rows(json_file, rows, facts)
         print_report(rows)
-        for text in without_time(rows):
-            typer.echo(f"no time: {text}")
+        for text in notes(rows):
+            typer.echo(text)
         if plot is not None:
             write_plot(plot, rows)
         wrong = failures(rows)

@@ -13,7 +13,7 @@ from graphgdl.cli.bench.hot_path.graphs import DEFAULT_GRAPHS, GRAPHS, BenchGrap
 from graphgdl.cli.bench.hot_path.layers import HEADS, LAYERS, layer_problem
 from graphgdl.cli.bench.hot_path.memory import MIB, available_bytes, peak_mib
 from graphgdl.cli.bench.hot_path.problem import OURS, Problem, Side
-from graphgdl.cli.bench.hot_path.row import OK, Row, measure
+from graphgdl.cli.bench.hot_path.row import FAILED, OK, WRONG, Row, measure
 from graphgdl.cli.bench.hot_path.sums import SUMS, sum_problem
 from graphgdl.expressivity.trained import duration
 
@@ -133,17 +133,19 @@ def failures(rows: Sequence[Row]) -> list[str]:
     return [
         f"{row.case} on {row.graph}, {row.work}, {row.side}: {row.reason}"
         for row in rows
-        if row.status == "wrong" or (row.status == "failed" and row.side == OURS)
+        if row.status == WRONG or (row.status == FAILED and row.side == OURS)
     ]
 
 
-def without_time(rows: Sequence[Row]) -> list[str]:
-    """One line for each other row without a time, with the reason."""
-    return [
-        f"{row.case} on {row.graph}, {row.work}, {row.side}: {row.reason}"
-        for row in rows
-        if row.status not in (OK, "wrong") and not (row.status == "failed" and row.side == OURS)
-    ]
+def notes(rows: Sequence[Row]) -> list[str]:
+    """One line for each other reason why a side has no time, and for each why ours took the message path."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.status not in (OK, WRONG) and not (row.status == FAILED and row.side == OURS):
+            found.setdefault(f"no time for {row.side}: {row.reason}", {})[f"{row.case} on {row.graph}"] = None
+        if row.lowering.startswith("message"):
+            found.setdefault(f"ran {row.lowering}", {})[f"{row.case} on {row.graph}"] = None
+    return [f"{text}: {', '.join(where)}" for text, where in found.items()]
 
 
 def _problem(name: str, graph: BenchGraph, channels: int, *, peers_only: bool = False) -> Problem:
