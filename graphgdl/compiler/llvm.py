@@ -27,7 +27,7 @@ _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "maximum": "maximum", "minimum": "minimum"}
 _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 _INT_COMPARE = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"}
-MATHS = set("exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh sigmoid erf pow atan2".split())
+MATHS = set(["exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid", "erf", "pow", "atan2"])
 _VIEWS = ("view", "expand", "permute", "take")
 ENTRY, ROW, EDGE = 0, 1, 2
 # What a kernel gets before its arrays: row bounds, other end and edge id of each position, row ids, position of each
@@ -206,9 +206,13 @@ class Printer:
             where = self.lines[ENTRY] if acc.node.op == "total" else before
             kind = acc.node.args[0].dtype
             for lanes, slot in acc.chunks:
-                where.append(f"store {vector_type(kind, len(lanes))} {self._splat_literal(fill, kind, len(lanes))}, ptr {slot}")
+                where.append(
+                    f"store {vector_type(kind, len(lanes))} {self._splat_literal(fill, kind, len(lanes))}, ptr {slot}"
+                )
             for (lanes, _), slot in zip(acc.chunks, acc.ids):
-                before.append(f"store {vector_type('i32', len(lanes))} {self._splat_literal(-1, 'i32', len(lanes))}, ptr {slot}")
+                before.append(
+                    f"store {vector_type('i32', len(lanes))} {self._splat_literal(-1, 'i32', len(lanes))}, ptr {slot}"
+                )
         loops = False
         for root in roots:
             if root.space == "E":
@@ -291,7 +295,8 @@ class Printer:
     def _finish_row(self, root: Node, acc: _Accumulator | None) -> None:
         """Store a finished reduction, and keep it for the sweeps and row values that follow."""
         pointer, offset = self._pointer(root), self._row_offset(root)
-        for lanes in self._chunks(root):
+        chunks = self._chunks(root) if acc is None else [lanes for lanes, _ in acc.chunks]
+        for lanes in chunks:
             if acc is None:
                 degree = self._let(ROW, f"sitofp i64 %degree to {TYPES[root.dtype]}")
                 times = literal(root.args[0].args[0].attr, root.dtype)
@@ -299,7 +304,7 @@ class Printer:
                 value = self._spread(one, len(lanes))
             else:
                 slots = acc.ids if root.op == "rarg" else [slot for _, slot in acc.chunks]
-                slot = slots[[chunk for chunk, _ in acc.chunks].index(lanes)]
+                slot = slots[chunks.index(lanes)]
                 value = self._load_slot(slot, root.dtype, len(lanes), ROW)
                 if root.op == "rmax":
                     some = self._let(ROW, "icmp sgt i64 %degree, 0")
@@ -312,7 +317,7 @@ class Printer:
                 value = Vector(name, len(lanes), root.dtype, ROW)
             self.memo[root, lanes] = value
             self._store(pointer, offset, lanes, value, ROW)
-        self.rows_at_hand[root] = _Accumulator(root, [(lanes, "") for lanes in self._chunks(root)])
+        self.rows_at_hand[root] = _Accumulator(root, [(lanes, "") for lanes in chunks])
 
     def _chunks(self, node: Node) -> list[Lanes]:
         """Cut the features of a value into vectors of at most four registers."""
@@ -324,10 +329,12 @@ class Printer:
     def value(self, node: Node, lanes: Lanes) -> Vector:
         """Return the values of `node` at the flat feature positions `lanes`; one lane if they are all the same."""
         unique = tuple(sorted(set(lanes)))
-        if len(unique) == 1 or len(unique) == len(lanes) and unique == lanes:
+        if len(unique) == 1 or (len(unique) == len(lanes) and unique == lanes):
             return self._at(node, unique)
         if len(unique) == len(lanes) or len(unique) < len(lanes):
             base = self._at(node, unique)
+            if base.lanes == 1:  # the same everywhere
+                return base
             where = {position: k for k, position in enumerate(unique)}
             return self._shuffle([base], [where[p] for p in lanes])
         raise AssertionError
@@ -525,7 +532,9 @@ class Printer:
         if op == "not":
             return self._let(level, f"xor {type_} {names[0]}, {self._splat_literal(1, 'bool', n)}")
         if op == "where":
-            return self._let(level, f"select {vector_type('bool', n)} {names[0]}, {type_} {names[1]}, {type_} {names[2]}")
+            return self._let(
+                level, f"select {vector_type('bool', n)} {names[0]}, {type_} {names[1]}, {type_} {names[2]}"
+            )
         if op == "cast":
             return self._cast(args[0], kind, n, level)
         if op == "sign":
@@ -547,7 +556,9 @@ class Printer:
                 made = vector_math.definition(op, n, kind == "f64")
                 self.functions[symbol] = made.text
                 self.declarations |= set(made.declarations)
-            return self._let(level, f"call {type_} @{symbol.lstrip('@')}({', '.join(f'{a.type} {a.name}' for a in args)})")
+            return self._let(
+                level, f"call {type_} @{symbol.lstrip('@')}({', '.join(f'{a.type} {a.name}' for a in args)})"
+            )
         raise Refused(f"`{op}` on {kind} has no kernel")
 
     def _cast(self, x: Vector, kind: str, n: int, level: int) -> str:
@@ -570,8 +581,6 @@ class Printer:
     def _rand(self, node: Node, lanes: Lanes) -> Vector:
         """Uniform numbers of the counter-based generator; the same arithmetic as `interpret.uniform`."""
         n = len(lanes)
-        seed = self.value(node.args[0], (0,))
-        del seed
         pointer = self._pointer(node.args[0])
         level = EDGE if node.space == "E" else ROW
         low = self._let(ENTRY, f"load i32, ptr {pointer}, !invariant.load !0")

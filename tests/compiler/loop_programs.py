@@ -1,0 +1,523 @@
+"""Random loop programs, and a dense oracle that runs them edge by edge in numpy.
+
+Each node of a random program carries a bound of its values and of its rounding error, so that a test knows how far two
+right answers may lie apart. Discrete ops (comparisons, argmax, floor) are applied to exact integers alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from graphgdl.compiler.ir import Node, Program, topological
+
+SHAPES = [(), (1,), (3,), (4, 5), (33,), (3, 16), (70,), (130,)]
+EXACT = 2.0**21  # integers below are exact in float32, sums of two included
+LARGEST_ERROR = 2e4  # in units of the last place of 1
+TORCH = {"f32": torch.float32, "f64": torch.float64}
+
+
+@dataclass
+class Graph:
+    """A named graph: source and destination of each edge, and numbers of nodes."""
+
+    name: str
+    src: torch.Tensor
+    dst: torch.Tensor
+    num_src: int
+    num_dst: int
+
+    @property
+    def edge_index(self) -> torch.Tensor:
+        return torch.stack([self.src, self.dst])
+
+    @property
+    def square(self) -> bool:
+        return self.num_src == self.num_dst
+
+    def rows(self, space: str) -> int:
+        return {"E": len(self.src), "S": self.num_src, "D": self.num_dst, "N": self.num_dst}[space]
+
+
+def graph(kind: str, num_src: int, num_dst: int, num_edges: int, seed: int) -> Graph:
+    """Return a random graph with what `kind` names."""
+    generator = torch.Generator().manual_seed(seed)
+    if min(num_src, num_dst) == 0 or kind == "no edges":
+        num_edges = 0
+    src = torch.randint(max(num_src, 1), (num_edges,), generator=generator)
+    dst = torch.randint(max(num_dst, 1), (num_edges,), generator=generator)
+    if kind == "isolated rows":
+        src, dst = src // 2, dst // 3
+    elif kind == "repeated edges":
+        src, dst = src[torch.arange(num_edges) // 2 * 2], dst[torch.arange(num_edges) // 2 * 2]
+    elif kind == "self-loops" and num_src == num_dst:
+        dst = torch.where(torch.arange(num_edges) % 2 == 0, src, dst)
+    elif kind == "hub":
+        dst = torch.where(torch.arange(num_edges) % 4 > 0, num_dst // 2, dst)
+    elif kind == "sorted":
+        dst = dst.sort().values
+    return Graph(kind, src, dst, num_src, num_dst)
+
+
+KINDS = ["empty", "no edges", "isolated rows", "repeated edges", "self-loops", "hub", "unsorted", "sorted"]
+
+
+@st.composite
+def graphs(draw, largest: int = 60):
+    """Random graphs of every kind."""
+    kind = draw(st.sampled_from(KINDS))
+    n = 0 if kind == "empty" else draw(st.integers(1, 12))
+    m = n if draw(st.integers(0, 2)) else draw(st.integers(1, 9))
+    return graph(kind, n, m, draw(st.integers(0, largest)), draw(st.integers(0, 1000)))
+
+
+@dataclass
+class Fact:
+    """What is known of a node: |value| <= bound, rounding error <= error (units of the last place of 1), integers."""
+
+    bound: float
+    error: float = 0.0
+    whole: bool = False
+
+    @property
+    def exact(self) -> bool:
+        return self.whole and self.bound < EXACT
+
+
+class RandomProgram:
+    """A program, what is known of its nodes, and values for its inputs."""
+
+    def __init__(self, graph: Graph, dtype: str) -> None:
+        self.program, self.graph, self.dtype = Program(), graph, dtype
+        self.edges = len(graph.src)
+        self.facts: dict[Node, Fact] = {}
+        self.pool: list[Node] = []
+        self.values: dict[Node, torch.Tensor] = {}
+        self.outputs: list[Node] = []
+
+    def __repr__(self) -> str:
+        lines = [repr(n) for n in topological(self.outputs)]
+        g = self.graph
+        where = f"{g.name}: {g.num_src} sources, {g.num_dst} destinations, {g.edge_index.tolist()}"
+        return "\n".join([where, *lines, f"outputs {[o.id for o in self.outputs]}"])
+
+    def know(self, node: Node, bound: float, error: float = 0.0, whole: bool = False) -> Node:
+        """Remember a node, unless its error would hide what a test is to see."""
+        whole = whole and bound < EXACT
+        error = 0.0 if whole else max(error, bound)
+        if error > LARGEST_ERROR or not math.isfinite(bound):
+            return self.pool[-1]
+        known = self.facts.get(node)
+        if known is None or (known.error, known.bound) > (error, bound):
+            self.facts[node] = Fact(bound, error, whole)
+        self.pool.append(node)
+        return node
+
+    def space_of(self, end: str) -> str:
+        return "N" if self.graph.square else {"src": "S", "dst": "D"}[end]
+
+    def fit(self, x: Node, shape: tuple[int, ...]) -> Node:
+        """Return the features of `x`, repeated or cut to a shape."""
+        size = math.prod(shape)
+        flat = self.program.view(x, (x.numel,))
+        if x.numel != size:
+            flat = self.program.take(flat, 0, [k % x.numel for k in range(size)])
+        return self.program.view(flat, shape)
+
+
+SMOOTH = {
+    # op: (bound of the values it takes, bound of its result, slope)
+    "exp": (3.0, math.exp(3), math.exp(3)),
+    "expm1": (3.0, math.exp(3), math.exp(3)),
+    "sin": (50.0, 1.0, 1.0),
+    "cos": (50.0, 1.0, 1.0),
+    "sinh": (3.0, 10.1, 10.1),
+    "cosh": (3.0, 10.1, 10.1),
+    "tanh": (1e4, 1.0, 1.0),
+    "sigmoid": (1e4, 1.0, 1.0),
+    "erf": (1e4, 1.0, 1.2),
+    "atan": (1e4, 1.6, 1.0),
+}
+POSITIVE = {"log": 10.0, "sqrt": 100.0, "rsqrt": 1.0, "log1p": 10.0}  # of 1 + x^2
+
+
+def _leaf(draw, r: RandomProgram) -> None:
+    space = draw(st.sampled_from(["E", "E", r.space_of("src"), r.space_of("dst"), "C"]))
+    shape = draw(st.sampled_from(SHAPES))
+    node = r.program.input(f"input {len(r.program.inputs)}", space, shape, r.dtype)
+    whole = draw(st.booleans())
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
+    size = shape if space == "C" else (r.graph.rows(space), *shape)
+    value = torch.randint(-3, 4, size, generator=generator).to(TORCH[r.dtype])
+    if not whole:
+        value = value + torch.rand(size, generator=generator, dtype=TORCH[r.dtype]) - 0.5
+    r.values[node] = value
+    r.know(node, 3.5, 0.0, whole)
+
+
+def _pick(draw, r: RandomProgram, *spaces: str, whole: bool = False) -> Node | None:
+    found = [n for n in r.pool if (not spaces or n.space in spaces) and (not whole or r.facts[n].exact)]
+    return draw(st.sampled_from(found[-8:])) if found else None
+
+
+def _partner(draw, r: RandomProgram, x: Node, whole: bool = False) -> Node:
+    """Return another value that may meet `x`: of the same space or a constant, of a shape that broadcasts."""
+    y = _pick(draw, r, x.space, "C", whole=whole) or x
+    shapes = [x.shape, (1,) * len(x.shape), x.shape[-1:], (*x.shape[:-1], 1) if x.shape else ()]
+    fitted = r.fit(y, draw(st.sampled_from(shapes)))
+    r.facts.setdefault(fitted, r.facts[y])
+    return fitted
+
+
+def _arithmetic(draw, r: RandomProgram) -> None:
+    x = _pick(draw, r)
+    y = _partner(draw, r, x)
+    a, b = r.facts[x], r.facts[y]
+    op = draw(st.sampled_from(["add", "sub", "mul", "maximum", "minimum"]))
+    if draw(st.booleans()):
+        x, y, a, b = y, x, b, a
+    whole = a.whole and b.whole
+    if op == "mul":
+        r.know(r.program.pw(op, x, y), a.bound * b.bound, a.bound * b.error + b.bound * a.error + a.bound * b.bound, whole)
+    elif op in ("add", "sub"):
+        r.know(r.program.pw(op, x, y), a.bound + b.bound, a.error + b.error + a.bound + b.bound, whole)
+    else:
+        r.know(r.program.pw(op, x, y), max(a.bound, b.bound), max(a.error, b.error), whole)
+
+
+def _quotient(draw, r: RandomProgram) -> None:
+    p, x = r.program, _pick(draw, r)
+    y = p.pw("tanh", _partner(draw, r, x))
+    below = p.pw("add", p.pw("mul", y, y), p.const(1.0, r.dtype))
+    a = r.facts[x]
+    r.know(p.pw("div", x, below), a.bound, 4 * (a.error + a.bound))
+
+
+def _smooth(draw, r: RandomProgram) -> None:
+    p, x = r.program, _pick(draw, r)
+    a = r.facts[x]
+    op = draw(st.sampled_from([*SMOOTH, *POSITIVE, "asin", "acos", "atan2", "pow", "tan"]))
+    if op in POSITIVE:
+        safe = p.pw("add", p.pw("mul", x, x), p.const(1.0, r.dtype))
+        r.know(p.pw(op, safe), 1 + math.sqrt(1 + a.bound**2), 4 * (a.error + a.bound) + 8)
+        return
+    bound = SMOOTH[op][0] if op in SMOOTH else 0.0
+    if a.bound > bound:
+        x, a = p.pw("tanh", x), Fact(1.0, a.error + 2)
+    if op in SMOOTH:
+        _, most, slope = SMOOTH[op]
+        r.know(p.pw(op, x), most, slope * a.error + 4 * most)
+    elif op in ("asin", "acos"):
+        r.know(p.pw(op, p.pw("mul", x, p.const(0.8, r.dtype))), 3.2, 2 * a.error + 8)
+    elif op == "tan":
+        r.know(p.pw(op, x), 1.6, 4 * a.error + 8)
+    elif op == "pow":
+        base = p.pw("add", p.pw("abs", x), p.const(0.5, r.dtype))
+        r.know(p.pw(op, base, p.const(draw(st.sampled_from([1.5, -0.7, 3.0])), r.dtype)), 4.0, 10 * a.error + 20)
+    else:
+        y = _partner(draw, r, x)
+        b = r.facts.get(y, Fact(1.0, a.error))
+        far = p.pw("add", p.pw("mul", y, y), p.const(1.0, r.dtype))
+        r.know(p.pw(op, x, far), 3.2, a.error + 2 * b.bound * b.error + b.bound**2 + 10)
+
+
+def _unary(draw, r: RandomProgram) -> None:
+    x = _pick(draw, r)
+    a = r.facts[x]
+    r.know(r.program.pw(draw(st.sampled_from(["neg", "abs", "stop"])), x), a.bound, a.error, a.whole)
+
+
+def _discrete(draw, r: RandomProgram) -> None:
+    """Choose between two values by a comparison of exact numbers; sign and floor."""
+    p, x = r.program, _pick(draw, r, whole=True)
+    if x is None:
+        return
+    y = _partner(draw, r, x, whole=True)
+    op = draw(st.sampled_from(["lt", "le", "eq", "ne", "gt", "ge", "sign", "floor", "cast"]))
+    a = r.facts[x]
+    if op == "sign":
+        r.know(p.pw(op, x), 1.0, 0.0, True)
+    elif op == "floor":
+        r.know(p.pw(op, p.pw("mul", x, p.const(0.5, r.dtype))), a.bound, 0.0, True)
+    elif op == "cast":
+        r.know(p.pw("cast", p.pw("gt", x, y), dtype=r.dtype), 1.0, 0.0, True)
+    else:
+        condition = p.pw(op, x, y)
+        if draw(st.booleans()):
+            condition = p.pw(draw(st.sampled_from(["and", "or"])), p.pw("not", condition), p.pw("gt", x, p.const(0.0, r.dtype)))
+        u = r.fit(_pick(draw, r, condition.space, "C"), condition.shape)
+        v = _partner(draw, r, x)
+        b, c = Fact(*_worst(r, u)), r.facts[v]
+        r.know(p.pw("where", condition, u, v), max(b.bound, c.bound), max(b.error, c.error, b.bound), False)
+
+
+def _worst(r: RandomProgram, node: Node) -> tuple[float, float]:
+    """Return the bounds of a value that was only reshaped."""
+    while node not in r.facts:
+        node = node.args[0]
+    return r.facts[node].bound, r.facts[node].error
+
+
+def _features(draw, r: RandomProgram) -> None:
+    """Views, permutations, slices, concatenations, sums and maxima of features."""
+    p, x = r.program, _pick(draw, r)
+    a = r.facts[x]
+    op = draw(st.sampled_from(["view", "permute", "take", "cat", "sum", "amax", "expand", "reverse"]))
+    same = (a.bound, a.error, a.whole)
+    if op == "expand":
+        r.know(p.expand(x, (2, *x.shape)) if x.numel <= 48 and len(x.shape) < 3 and False else x, *same)
+        return
+    if not x.shape:
+        r.know(p.view(x, (1, 1)), *same)
+        return
+    axis = draw(st.integers(0, len(x.shape) - 1))
+    size = x.shape[axis]
+    if op == "view":
+        r.know(p.view(x, draw(st.sampled_from([(x.numel,), (x.numel, 1), (1, x.numel), x.shape[::-1]]))), *same)
+    elif op == "permute":
+        r.know(p.permute(x, tuple(reversed(range(len(x.shape))))), *same)
+    elif op == "reverse":
+        r.know(p.take(x, axis, range(size)[::-1]), *same)
+    elif op == "take":
+        start = draw(st.integers(0, size - 1))
+        stop = draw(st.integers(start + 1, size))
+        r.know(p.take(x, axis, range(start, stop, draw(st.integers(1, 3)))), *same)
+    elif op == "cat":
+        y = _pick(draw, r, x.space, "C")
+        b = r.facts[y]
+        wide = draw(st.integers(1, 5))
+        y = r.fit(y, (*x.shape[:axis], wide, *x.shape[axis + 1 :]))
+        parts = [x, y, x] if draw(st.booleans()) else [y, x]
+        if sum(q.numel for q in parts) <= 160:
+            r.know(p.cat(parts, axis), max(a.bound, b.bound), max(a.error, b.error), a.whole and b.whole)
+    elif op == "sum":
+        axes = draw(st.sampled_from([[axis], list(range(len(x.shape)))]))
+        count = math.prod(x.shape[k] for k in axes)
+        r.know(p.sum(x, axes, keepdim=draw(st.booleans())), a.bound * count, count * (a.error + a.bound * count), a.whole)
+    else:
+        r.know(p.amax(x, [axis]), *same)
+
+
+def _move(draw, r: RandomProgram) -> None:
+    """Gather nodes to edges, or reduce edges to nodes."""
+    p = r.program
+    end = draw(st.sampled_from(["src", "dst"]))
+    space = r.space_of(end)
+    op = draw(st.sampled_from(["gather", "gather", "reduce", "reduce", "rmax", "rarg"]))
+    x = _pick(draw, r, space) if op == "gather" else _pick(draw, r, "E", whole=op == "rarg")
+    if x is None:
+        return
+    a = r.facts[x]
+    if op == "gather":
+        r.know(p.gather(x, end), a.bound, a.error, a.whole)
+    elif op == "reduce":
+        e = max(r.edges, 1)
+        r.know(p.reduce(x, end, space), a.bound * e, e * a.error + a.bound * e * min(e, 8), a.whole)
+    elif op == "rmax":
+        r.know(p.rmax(x, end, space), a.bound, a.error, a.whole)
+    else:
+        won = p.gather(p.rarg(x, end, space), end)
+        mine = p.view(p.eid(), (1,) * len(x.shape))
+        r.know(p.pw("where", p.pw("eq", won, mine), x, p.const(-7.0, r.dtype)), max(a.bound, 7.0), 0.0, a.whole)
+
+
+def _softmax(draw, r: RandomProgram) -> None:
+    """Three sweeps: greatest value, sum of exponentials, quotient."""
+    p, x = r.program, _pick(draw, r, "E")
+    if x is None:
+        return
+    x = p.pw("tanh", x)
+    end = draw(st.sampled_from(["dst", "dst", "src"]))
+    top = p.gather(p.pw("stop", p.rmax(x, end, r.space_of(end))), end)
+    weight = p.pw("exp", p.pw("sub", x, top))
+    below = p.gather(p.reduce(weight, end, r.space_of(end)), end)
+    r.know(p.pw("div", weight, p.pw("add", below, p.const(1e-16, r.dtype))), 1.0, 40 * LARGEST_ERROR / 1000)
+
+
+def _std(draw, r: RandomProgram) -> None:
+    """Two sweeps: the mean, then the squares of what is left."""
+    p, x = r.program, _pick(draw, r, "E")
+    if x is None:
+        return
+    end = draw(st.sampled_from(["dst", "dst", "src"]))
+    space = r.space_of(end)
+    a = r.facts[x]
+    ones = p.filled(1.0, "E", (1,) * len(x.shape), r.dtype)
+    count = p.pw("maximum", p.reduce(ones, end, space), p.const(1.0, r.dtype))
+    mean = p.pw("div", p.reduce(x, end, space), count)
+    left = p.pw("sub", x, p.gather(mean, end))
+    variance = p.pw("div", p.reduce(p.pw("mul", left, left), end, space), count)
+    error = 16 * (a.error + a.bound) * (1 + a.bound)
+    r.know(p.pw("sqrt", p.pw("add", variance, p.const(1.0, r.dtype))), 2 * a.bound + 1, error)
+
+
+def _product(draw, r: RandomProgram) -> None:
+    """A product with a constant matrix, or the sum of outer products over rows."""
+    p, x = r.program, _pick(draw, r)
+    if not x.shape:
+        return
+    k, m = x.shape[-1], draw(st.sampled_from([1, 3, 6, 17]))
+    a = r.facts[x]
+    op = draw(st.sampled_from(["mm", "mm", "mm", "mmt", "total"]))
+    if op == "mm":
+        w = r.fit(_pick(draw, r, "C") or _constant(draw, r), (k, m))
+        b = Fact(*_worst(r, w))
+        r.know(p.mm(x, w), a.bound * b.bound * k, k * (a.bound * b.error + b.bound * a.error + a.bound * b.bound * k))
+        return
+    if x.space == "C" or op == "total" and x.numel > 140:
+        return
+    rows = max(r.graph.rows(x.space), 1)
+    if op == "total":
+        r.know(p.total(x), a.bound * rows, rows * (a.error + a.bound * min(rows, 8)), a.whole)
+        return
+    y = r.fit(_pick(draw, r, x.space), (*x.shape[:-1], m))
+    b = Fact(*_worst(r, y))
+    count = rows * x.numel // k
+    error = count * (a.bound * b.error + b.bound * a.error + 8 * a.bound * b.bound)
+    r.know(p.mmt(x, y), a.bound * b.bound * count, error)
+
+
+def _constant(draw, r: RandomProgram) -> Node:
+    numbers = [((7 * k + 3) % 11 - 5) / 4 for k in range(6)]
+    node = r.program.table(numbers, (6,), r.dtype)
+    r.facts[node] = Fact(1.25, 0.0)
+    return node
+
+
+def _random(draw, r: RandomProgram) -> None:
+    """Uniform numbers of the counter-based generator."""
+    p = r.program
+    seeds = [n for n in p.inputs if n.dtype == "i64"]
+    seed = seeds[0] if seeds else p.input("seed", "C", (), "i64")
+    r.values[seed] = torch.tensor(0x1234_5678_9ABC_DEF)
+    space = draw(st.sampled_from(["E", r.space_of("dst")]))
+    r.know(p.rand(seed, draw(st.integers(1, 3)), space, draw(st.sampled_from(SHAPES)), r.dtype), 1.0)
+
+
+STEPS = [_leaf, _arithmetic, _arithmetic, _quotient, _smooth, _smooth, _unary, _discrete, _features, _features]
+STEPS += [_move, _move, _move, _move, _softmax, _std, _product, _product, _random]
+
+
+@st.composite
+def programs(draw, most: int = 9):
+    """Random programs with values for their inputs."""
+    g = draw(graphs())
+    r = RandomProgram(g, draw(st.sampled_from(["f32", "f64"])))
+    for _ in range(draw(st.integers(2, 3))):
+        _leaf(draw, r)
+    for step in draw(st.lists(st.sampled_from(STEPS), min_size=2, max_size=most)):
+        step(draw, r)
+    found = [n for n in dict.fromkeys(r.pool) if n.op != "input"] or r.pool[-1:]
+    r.outputs = [found[-1], *draw(st.lists(st.sampled_from(found[-6:]), max_size=3, unique=True))]
+    return r
+
+
+# --- the dense oracle
+
+
+def _numpy(op: str):
+    from scipy import special
+
+    given = {
+        "sigmoid": special.expit, "erf": special.erf, "rsqrt": lambda x: 1 / np.sqrt(x), "stop": lambda x: x,
+        "neg": np.negative, "div": np.divide, "sub": np.subtract, "mul": np.multiply, "pow": np.power,
+        "lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal, "gt": np.greater,
+        "ge": np.greater_equal, "and": np.logical_and, "or": np.logical_or, "not": np.logical_not,
+        "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
+    }  # fmt: skip
+    return given.get(op) or getattr(np, op)
+
+
+def _mixed(h: int) -> int:
+    h ^= h >> 16
+    h = h * 0x85EBCA6B % 2**32
+    h ^= h >> 13
+    h = h * 0xC2B2AE35 % 2**32
+    return h ^ h >> 16
+
+
+def dense(outputs: list[Node], values: dict[Node, torch.Tensor], graph: Graph) -> list[np.ndarray]:
+    """Run a program row by row and edge by edge, in float64 arrays of features."""
+    src, dst = graph.src.tolist(), graph.dst.tolist()
+    memo: dict[Node, list[np.ndarray]] = {}
+
+    def rows(node: Node) -> int:
+        return 1 if node.space == "C" else graph.rows(node.space)
+
+    def of(node: Node) -> list[np.ndarray]:
+        if node not in memo:
+            if node in values:
+                value = values[node].double().numpy() if node.dtype != "i64" else values[node].numpy()
+                memo[node] = [value] if node.space == "C" else list(value)
+            elif node.op in ("gather", "reduce", "rmax", "rarg"):
+                memo[node] = moved(node)
+            elif node.op == "total":
+                memo[node] = [sum(of(node.args[0]), np.zeros(node.shape))]
+            elif node.op == "mmt":
+                x, y = of(node.args[0]), of(node.args[1])
+                pairs = zip(x, y, strict=True)
+                memo[node] = [sum((np.einsum("...k,...m->km", a, b) for a, b in pairs), np.zeros(node.shape))]
+            else:
+                memo[node] = [row(node, k) for k in range(rows(node))]
+        return memo[node]
+
+    def arg(node: Node, k: int) -> np.ndarray:
+        return of(node)[0 if node.space == "C" else k]
+
+    def row(node: Node, k: int) -> np.ndarray:
+        """One row of an op that moves no data between rows."""
+        if node.op == "eid":
+            return np.array(float(k))
+        if node.op in ("const", "table"):
+            return np.array(node.attr, dtype=float).reshape(node.shape)
+        if node.op == "rand":
+            seed = int(of(node.args[0])[0])
+            first = _mixed((k ^ seed) % 2**32)
+            drawn = [
+                _mixed((first + f * 0x9E3779B9 + node.attr * 0x85EBCA6B) % 2**32 ^ seed >> 32) >> 8
+                for f in range(node.numel)
+            ]
+            return np.array(drawn, dtype=float).reshape(node.shape) / 2**24
+        x = [arg(a, k) for a in node.args]
+        if node.op == "view":
+            return x[0].reshape(node.shape)
+        if node.op == "expand":
+            return np.broadcast_to(x[0], node.shape)
+        if node.op == "permute":
+            return x[0].transpose(node.attr)
+        if node.op == "take":
+            return x[0].take(node.attr[1], node.attr[0])
+        if node.op == "cat":
+            return np.concatenate(x, node.attr)
+        if node.op == "sum":
+            return x[0].sum(node.attr)
+        if node.op == "amax":
+            return x[0].max(node.attr)
+        if node.op == "mm":
+            return x[0] @ x[1]
+        if node.op == "cast":
+            return x[0].astype(float) if node.dtype != "bool" else x[0] != 0
+        return _numpy(node.op)(*x)
+
+    def moved(node: Node) -> list[np.ndarray]:
+        x = of(node.args[0])
+        ends = src if node.attr == "src" else dst
+        if node.op == "gather":
+            return [x[i] for i in ends]
+        count = graph.num_src if node.attr == "src" else graph.num_dst
+        out = [np.zeros(node.shape) if node.op != "rarg" else np.full(node.shape, -1.0) for _ in range(count)]
+        best = [np.full(node.args[0].shape, -np.inf) for _ in range(count)]
+        for e, i in enumerate(ends):
+            if node.op == "reduce":
+                out[i] = out[i] + x[e]
+            else:
+                wins = x[e] > best[i]
+                best[i] = np.where(wins, x[e], best[i])
+                out[i] = np.where(wins, x[e] if node.op == "rmax" else float(e), out[i])
+        return out
+
+    return [np.array(of(o)[0]) if o.space == "C" else np.array(of(o)).reshape(rows(o), *o.shape) for o in outputs]
