@@ -19,6 +19,7 @@ from .topology import Loops, Tile, Topology
 
 TILE_BYTES = 8 << 20
 TILE_EDGES = 256  # at least
+Sums = dict[Node, list[Tensor]]  # of each total, one row for each part
 PART_WORK = 200_000  # loads and operations of one part: about 100 us
 
 
@@ -64,13 +65,14 @@ class Executable:
         return [env[o] for o in self.outputs]
 
     def _loop(self, loop: Loop, graph: Topology, env: dict[Node, Tensor]) -> None:
+        sums: Sums = {}
         if not loop.tiled:
             for part in loop.steps:
                 assert isinstance(part, Kernel)
                 run = self._runs[id(part)]
                 run.begin(graph, env)
-                run(graph.loops(part.end), env, {})
-                run.finish(env)
+                run(graph.loops(part.end), env, {}, sums)
+                run.finish(env, sums)
             return
         end = next((s.end for s in loop.steps if isinstance(s, Kernel) and not s.adds), "dst")
         width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
@@ -86,12 +88,12 @@ class Executable:
         for tile in tiles:
             for part in loop.steps:
                 if isinstance(part, Kernel):
-                    self._runs[id(part)](tile.others if part.adds else tile.rows, env, buffers)
+                    self._runs[id(part)](tile.others if part.adds else tile.rows, env, buffers, sums)
                 else:
                     _product(part.node, tile, env, buffers)
         for part in loop.steps:
             if isinstance(part, Kernel):
-                self._runs[id(part)].finish(env)
+                self._runs[id(part)].finish(env, sums)
 
 
 def _product(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> None:
@@ -125,7 +127,6 @@ class _Kernel:
         self.totals = [r for r in self.made if r.op == "total"]
         width = sum(a.numel for a in source.arrays) + 4
         self.work = width
-        self.partial: dict[Node, list[Tensor]] = {}
 
     def begin(self, graph: Topology, env: dict[Node, Tensor]) -> None:
         """Make the arrays that the kernel writes."""
@@ -135,13 +136,13 @@ class _Kernel:
                 make = torch.zeros if self.kernel.adds else torch.empty
                 env[node] = make(shape, dtype=DTYPES[node.dtype])
 
-    def finish(self, env: dict[Node, Tensor]) -> None:
+    def finish(self, env: dict[Node, Tensor], sums: Sums) -> None:
         """Add up the totals of all parts, in order."""
         for node in self.totals:
-            parts = self.partial.pop(node)
+            parts = sums.pop(node)
             env[node] = (parts[0] if len(parts) == 1 else torch.cat(parts)).sum(0)
 
-    def __call__(self, loops: Loops, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> None:
+    def __call__(self, loops: Loops, env: dict[Node, Tensor], buffers: dict[Node, Tensor], sums: Sums) -> None:
         """Run over the rows of `loops`."""
         edges = int(loops.ptr[loops.stop] - loops.ptr[loops.start])
         rows = loops.stop - loops.start
@@ -149,9 +150,9 @@ class _Kernel:
         cuts = loops.cuts(count)
         addresses = array("q", loops.header())
         for node in self.arrays:
-            if node.op == "total":
+            if node in self.totals:
                 made = torch.empty((len(cuts) - 1, *node.shape), dtype=DTYPES[node.dtype])
-                self.partial.setdefault(node, []).append(made)
+                sums.setdefault(node, []).append(made)
                 addresses.append(made.data_ptr())
                 continue
             tensor = buffers.get(node)
