@@ -26,7 +26,7 @@ def ops(
     ] = None,
     channels: Annotated[int, typer.Option(help="Channels c; NNConv takes a quarter.")] = CHANNELS,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; torch's choice by default.")] = None,
-    repeats: Annotated[int, typer.Option(min=3, help="Most rounds of a step.")] = REPEATS,
+    repeats: Annotated[int, typer.Option(min=3, help="Rounds; fewer of a long step, more of a short one.")] = REPEATS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write one JSON object a row.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw times and memory into this file.")] = None,
     compare: Annotated[Path | None, typer.Option(help="An earlier --json file; exit code 1 where slower.")] = None,

@@ -37,7 +37,7 @@ class Job:
         cases: names of `LAYERS` and `SUMS`; 'all' for everything, empty for `DEFAULT_CASES`.
         graphs: names of `GRAPHS`; 'all' for everything, empty for the small default selection.
         channels: c.
-        repeats: most rounds of a step; three are always run.
+        repeats: rounds of a step; fewer where it is long, but three, and more where it is short.
         budget: seconds after which no further round of a step begins.
         device: 'cpu' or 'cuda'.
         scale: factor on the sizes of the graphs.
