@@ -139,7 +139,7 @@ class _Kernel:
     def finish(self, env: dict[Node, Tensor], sums: Sums) -> None:
         """Add up the totals of all parts, in order."""
         for node in self.totals:
-            parts = sums.pop(node)
+            parts = sums.pop(node, None) or [torch.zeros((1, *node.shape), dtype=DTYPES[node.dtype])]
             env[node] = (parts[0] if len(parts) == 1 else torch.cat(parts)).sum(0)
 
     def __call__(self, loops: Loops, env: dict[Node, Tensor], buffers: dict[Node, Tensor], sums: Sums) -> None:

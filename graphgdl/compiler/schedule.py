@@ -142,13 +142,17 @@ class _Loop:
     def _row_end(self) -> str:
         """Rows are destinations, unless all that can be computed now is sums over the edges of the sources."""
         for end in ("dst", "src"):
-            if any(n.op in REDUCTIONS and n.attr == end and self._ready(n.args[0], end) for n in self.need if n not in self.done):
+            if any(
+                n.op in REDUCTIONS and n.attr == end and self._ready(n.args[0], end)
+                for n in self.need
+                if n not in self.done
+            ):
                 return end
         return "dst"
 
     def _ready(self, node: Node, end: str) -> bool:
         return all(
-            x in self.done or x.space == "E" and x.op not in ("gather",)
+            x in self.done or (x.space == "E" and x.op not in ("gather",))
             for x in topological([node], self.done)
             if not on_host(x) or x not in self.done
         )
@@ -163,7 +167,7 @@ class _Loop:
                 able[node] = True
             elif node.space == "E":
                 if node.op == "gather":
-                    able[node] = node.args[0] in self.done or node.attr == self.end and node.args[0] in self.row_level
+                    able[node] = node.args[0] in self.done or (node.attr == self.end and node.args[0] in self.row_level)
                 else:
                     able[node] = all(able.get(a, False) for a in node.args)
                 if able[node] and node in self.outputs:
@@ -178,7 +182,18 @@ class _Loop:
                 able[node] = False
                 if any(a in self.row_level for a in node.args) and self._pointwise_in_row(node):
                     self.row_level.add(node)
-        return self._cut(roots) if roots else None
+        kept = self._without_split_maxima(roots)
+        if roots and not kept:  # maxima over the other end alone: rows are the other end
+            self.end = "src" if self.end == "dst" else "dst"
+            return self.build()
+        return self._cut(kept) if kept else None
+
+    def _without_split_maxima(self, roots: list[Node]) -> list[Node]:
+        """Leave maxima over the other end to another loop where products cut this one: tiles only add up sums."""
+        everything = self._closure(roots).union(roots)
+        if not any(n.op == "mmt" or (n.op == "mm" and n.space == "E") for n in everything):
+            return roots
+        return [r for r in roots if r.op not in ("rmax", "rarg") or r.attr == self.end]
 
     def _pointwise_in_row(self, node: Node) -> bool:
         if node.op in ("mm", "mmt", "total", *REDUCTIONS, "rand") or node.space == "C":
@@ -232,7 +247,9 @@ class _Loop:
                                 (tile if root in every_operand else full).append(root)
                         else:
                             finished.add(root)
-                finished |= {n for n in self.row_level if all(a in finished or a in self.done or a.op == "const" for a in n.args)}
+                finished |= {
+                    n for n in self.row_level if all(a in finished or a in self.done or a.op == "const" for a in n.args)
+                }
                 left = [r for r in left if r not in finished and r not in stored]
             progress = bool(now)
             for product in list(waiting):
@@ -252,7 +269,9 @@ class _Loop:
                     step.adds = True
         return loop
 
-    def _phase_of_root(self, root: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]) -> int | None:
+    def _phase_of_root(
+        self, root: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]
+    ) -> int | None:
         args = root.args if root.space != "E" else (root,)
         found = [self._phase(a, phase, stored, finished) for a in args]
         return None if None in found else max((f for f in found if f is not None), default=0)
@@ -271,7 +290,13 @@ class _Loop:
         return phase[node]
 
     def _kernel(
-        self, end: str, roots: list[Node], left: list[Node], stored: set[Node], finished: set[Node], phase: dict[Node, int | None]
+        self,
+        end: str,
+        roots: list[Node],
+        left: list[Node],
+        stored: set[Node],
+        finished: set[Node],
+        phase: dict[Node, int | None],
     ) -> Kernel:
         sweeps: dict[int, list[Node]] = {}
         for root in roots:
@@ -294,7 +319,7 @@ class _Loop:
         """Whether a row value is read by anything but this kernel."""
         if node in self.outputs:
             return True
-        return any(u.space != "E" and u not in self.row_level or u.op == "gather" for u in self.users.get(node, []))
+        return any((u.space != "E" and u not in self.row_level) or u.op == "gather" for u in self.users.get(node, []))
 
     def _keep_thin(
         self,
@@ -335,6 +360,6 @@ def costly(node: Node, known: set[Node]) -> bool:
     for n in topological([node], known):
         if n in known or n.space != "E":
             continue
-        if n.op in HEAVY or n.op == "sum" and n.args[0].numel > 4 * n.numel:
+        if n.op in HEAVY or (n.op == "sum" and n.args[0].numel > 4 * n.numel):
             return True
     return False
