@@ -388,6 +388,26 @@ def test_selection():
     assert job.Job(graphs=("grid", "all")).graphs == tuple(GRAPHS)
 
 
+def test_predicted_time_follows_the_rounds():
+    wanted = job.Job(("sum",), repeats=7, budget=6.0)
+
+    def predicted(seconds):
+        return job.predicted_seconds(wanted, {"sum": {FORWARD: job.Cost(seconds, 0.0)}}, "sum", 1_000) - job._STEP
+
+    assert predicted(1e-6) == pytest.approx(4 * 1e-3 * (7 + 3))  # four sides, seven rounds and three calls before them
+    assert predicted(1e-3) == pytest.approx(4 * 1.0 * (3 + 3))  # long: three rounds
+    assert predicted(3e-4) == pytest.approx(4 * 0.3 * (5 + 3))  # as many as fit into six seconds
+
+
+def test_pilot_measures_time_and_memory_of_every_step(monkeypatch):
+    monkeypatch.setattr(job, "_PILOT", TINY)
+    costs = job.pilot(job.Job(("EGNN",), channels=64))["EGNN"]
+    assert set(costs) == {FORWARD, TRAINING, FORCES}
+    assert all(cost.seconds > 0 for cost in costs.values())
+    assert costs[FORWARD].bytes < costs[FORCES].bytes
+    assert costs[FORCES].bytes > 4 * 64  # more than one row of an edge
+
+
 def test_interrupt_keeps_what_is_done(run, monkeypatch, tmp_path):
     whole = job.measure
 
