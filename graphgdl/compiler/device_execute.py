@@ -1,0 +1,201 @@
+"""Run a schedule on a device: printed Triton kernels for the row loops, the rest with torch. The sibling of `execute`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .device_topology import DeviceTopology, Loops, Tile
+from .interpret import DTYPES, evaluate, uniform
+from .ir import Node
+from .schedule import Host, Kernel, Loop, Product, Step, schedule
+from .triton_launch import combine, launch
+from .triton_printer import Printer, Source
+
+TILE_BYTES = 256 << 20
+TILE_EDGES = 4096  # at least
+
+
+class DeviceExecutable:
+    """Computes `outputs` from the values of `inputs`; inputs in half precision are read as they are, computed in float32.
+
+    Args:
+        inputs: nodes whose values are given.
+        outputs: nodes to compute.
+
+    Raises:
+        Refused: the program needs more than row loops can do, or a kernel cannot be printed.
+    """
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+        self.inputs, self.outputs = list(inputs), list(outputs)
+        self.steps: list[Step] = schedule(self.outputs, self.inputs)
+        self._runs: dict[int, _Kernel] = {}
+        memory = set(self.inputs)
+        for step in self.steps:
+            if isinstance(step, Host):
+                memory.add(step.node)
+                continue
+            for part in step.steps:
+                if isinstance(part, Product):
+                    memory.add(part.node)
+                    continue
+                run = self._runs[id(part)] = _Kernel(part, set(memory), set(step.tile))
+                memory |= set(run.made)
+            memory -= set(step.tile)
+
+    def kernels(self) -> list[Source]:
+        """Return the text of all kernels, those for rows that are cut into pieces too."""
+        return [
+            s
+            for run in self._runs.values()
+            for s in (run.source, *run.pieces(), *([run.rows()] if run.kernel.rows else []))
+        ]
+
+    def __call__(self, graph: DeviceTopology, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the outputs, each (rows, *features) or (*features)."""
+        env: dict[Node, Tensor] = dict(zip(self.inputs, values, strict=True))
+        env = {n: (v if v.dim() else v.to(graph.device)).contiguous() for n, v in env.items()}
+        for step in self.steps:
+            if isinstance(step, Host):
+                env[step.node] = _host(step.node, env, graph)
+            else:
+                self._loop(step, graph, env)
+        return [env[o] for o in self.outputs]
+
+    def _loop(self, loop: Loop, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
+        kernels = [self._runs[id(part)] for part in loop.steps if isinstance(part, Kernel)]
+        made = {n for k in kernels for n in k.made} - set(loop.tile)
+        if not loop.tiled:
+            for run in kernels:
+                run.begin(graph, env, made)
+                run(graph.loops(run.kernel.end), graph, env)
+                run.finish(graph, env)
+            return
+        end = next((k.kernel.end for k in kernels if not k.kernel.adds), "dst")
+        width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
+        tiles = graph.tiles(end, max(TILE_EDGES, TILE_BYTES // max(width, 1)))
+        longest = max((t.last - t.first for t in tiles), default=0)
+        device = graph.device
+        env |= {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype], device=device) for n in loop.tile}
+        for part in loop.steps:
+            if isinstance(part, Kernel):
+                self._runs[id(part)].begin(graph, env, made)
+            elif part.node.op == "mmt":
+                env[part.node] = torch.zeros(part.node.shape, dtype=DTYPES[part.node.dtype], device=device)
+        for tile in tiles:
+            for part in loop.steps:
+                if isinstance(part, Kernel):
+                    self._runs[id(part)](tile.others if part.adds else tile.rows, graph, env)
+                else:
+                    _product(part.node, tile, env, set(loop.tile))
+        for run in kernels:
+            run.finish(graph, env)
+        for node in loop.tile:
+            del env[node]
+
+
+class _Kernel:
+    """One row loop: its printed kernel, and those for rows that are cut into pieces, printed when first needed."""
+
+    def __init__(self, kernel: Kernel, memory: set[Node], tile: set[Node]) -> None:
+        self.kernel, self.memory, self.tile = kernel, memory, tile
+        self.made = [r for sweep in kernel.sweeps for r in sweep] + kernel.rows
+        self.source = Printer(kernel, memory, tile).print()
+        self._pieces: list[Source] | None = None
+        self._rows: Source | None = None
+        self._totals: dict[Node, list[Tensor]] = {}
+
+    def pieces(self) -> list[Source]:
+        """Return a kernel for each sweep, whose lanes are pieces of rows."""
+        if self._pieces is None:
+            self._pieces, memory = [], set(self.memory)
+            for sweep in self.kernel.sweeps:
+                part = Kernel(self.kernel.end, [sweep], [], self.kernel.adds)
+                self._pieces.append(Printer(part, memory, self.tile, pieces=True).print())
+                memory = memory | set(sweep)
+        return self._pieces
+
+    def rows(self) -> Source:
+        """Return the kernel that computes the row values alone."""
+        if self._rows is None:
+            memory = self.memory | {r for sweep in self.kernel.sweeps for r in sweep}
+            self._rows = Printer(Kernel(self.kernel.end, [], self.kernel.rows), memory, self.tile).print()
+        return self._rows
+
+    def begin(self, graph: DeviceTopology, env: dict[Node, Tensor], made: set[Node]) -> None:
+        """Make the arrays that the kernel writes."""
+        for node in self.made:
+            if node in made and node.op != "total":
+                make = torch.zeros if self.kernel.adds else torch.empty
+                env[node] = make((graph.rows(node.space), *node.shape), dtype=DTYPES[node.dtype], device=graph.device)
+
+    def __call__(self, loops: Loops, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
+        """Run over all rows of `loops`."""
+        for lanes in loops.lanes:
+            self._keep(launch(self.source, lanes, loops, env))
+        if loops.hubs is None:
+            return
+        hubs = loops.hubs
+        for source, sweep in zip(self.pieces(), self.kernel.sweeps):
+            reductions = [n for n in sweep if n.space != "E" and n.op != "total"]
+            partial = {
+                n: torch.empty((len(hubs.pieces), *n.shape), dtype=DTYPES[n.dtype], device=graph.device)
+                for n in [*reductions, *source.peaks.values()]
+            }
+            self._keep(launch(source, hubs.pieces, loops, env | partial))
+            for node in reductions:
+                peaks = partial[source.peaks[node]] if node in source.peaks else None
+                adds = self.kernel.adds
+                combine(node, partial[node], peaks, hubs.ptr, hubs.rows.row, env[node], adds)
+        if self.kernel.rows:
+            launch(self.rows(), hubs.rows, loops, env)
+
+    def _keep(self, totals: dict[Node, Tensor]) -> None:
+        for node, part in totals.items():
+            self._totals.setdefault(node, []).append(part)
+
+    def finish(self, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
+        """Add up the totals of all programs, in order."""
+        for node in self.made:
+            if node.op == "total":
+                parts = self._totals.pop(
+                    node, [torch.zeros((0, *node.shape), dtype=DTYPES[node.dtype], device=graph.device)]
+                )
+                env[node] = torch.cat(parts).sum(0)
+
+
+def _host(node: Node, env: dict[Node, Tensor], graph: DeviceTopology) -> Tensor:
+    """Compute a node with torch."""
+    args = [_full(a, env) for a in node.args]
+    if node.op == "rand":
+        numbers = uniform(int(args[0].item()), node.attr, graph.rows(node.space), node.shape, DTYPES[node.dtype])
+        return numbers.to(graph.device)
+    return evaluate(node, args, graph, graph.device).contiguous()  # type: ignore[arg-type]
+
+
+def _full(node: Node, env: dict[Node, Tensor]) -> Tensor:
+    """Return a value in the precision it is computed in."""
+    value = env[node]
+    return value.to(DTYPES[node.dtype]) if value.is_floating_point() else value
+
+
+def _product(node: Node, tile: Tile, env: dict[Node, Tensor], tiled: set[Node]) -> None:
+    """Multiply the rows of a tile: into its buffer, or onto the sum over all tiles."""
+    left, right = (_of_tile(a, tile, env, tiled) for a in node.args)
+    left = left.reshape(-1, left.shape[-1])
+    if node.op == "mm":
+        torch.mm(left, right, out=env[node][: tile.last - tile.first].view(-1, node.shape[-1]))
+    else:
+        env[node].addmm_(left.t(), right.reshape(-1, right.shape[-1]))
+
+
+def _of_tile(node: Node, tile: Tile, env: dict[Node, Tensor], tiled: set[Node]) -> Tensor:
+    """Return the rows of an edge value that belong to a tile, in row order; a constant as it is."""
+    if node in tiled:
+        return env[node][: tile.last - tile.first]
+    if node.space == "E":
+        return _full(node, env).index_select(0, tile.ids)
+    return _full(node, env)

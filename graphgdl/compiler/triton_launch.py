@@ -1,0 +1,129 @@
+"""Compile a printed Triton kernel, choose its blocks, and launch it on CUDA tensors, or on any under Triton's interpreter."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import types
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .device_topology import Lanes, Loops
+from .ir import Node
+from .triton_printer import Source
+
+REGISTERS = 48  # 32-bit registers of one thread for the tensors that are alive together
+PROGRAMS = 1024  # of a kernel that sums over rows
+
+
+def require_triton() -> Any:
+    """Return the module `triton`.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import triton
+    except ImportError as error:
+        raise ImportError(
+            "compiled messages on CUDA need `triton`, which comes with CUDA builds of torch on Linux; "
+            "install it with: pip install triton"
+        ) from error
+    return triton
+
+
+@functools.cache
+def compiled(text: str) -> Any:
+    """Return the function `kernel` of a printed module."""
+    require_triton()
+    name = f"<graphgdl kernel {hash(text) & 0xFFFFFFFFFFFF:x}>"
+    module = types.ModuleType("graphgdl_kernel")
+    # the source is where `inspect` looks for it, as long as the process lives
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    module.__file__ = name
+    exec(compile(text, name, "exec"), module.__dict__)
+    return module.kernel
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Lanes and warps of one program."""
+
+    lanes: int
+    rows: int
+    warps: int
+
+
+def blocks(source: Source, long: bool) -> Blocks:
+    """Choose lanes and warps, so that the tensors of a program stay in registers."""
+    words = (2 * source.widest + source.held) * source.wide // 4
+    warps = 4
+    while warps < 16 and words > 32 * warps * REGISTERS:
+        warps *= 2
+    lanes = 1
+    while lanes < 64 and 2 * lanes * words <= 32 * warps * REGISTERS:
+        lanes *= 2
+    return Blocks(lanes, 1 if long else lanes, warps)
+
+
+def launch(source: Source, lanes: Lanes, loops: Loops, arrays: dict[Node, Tensor]) -> dict[Node, Tensor]:
+    """Run a kernel over lanes; return the partial sums of its totals, one row per program."""
+    triton = require_triton()
+    shape = blocks(source, lanes.long)
+    programs = triton.cdiv(len(lanes), shape.rows)
+    if source.totals:
+        programs = min(programs, PROGRAMS)
+    like = loops.col
+    totals = {n: torch.empty((programs, *n.shape), dtype=_FLOATS[n.dtype], device=like.device) for n in source.totals}
+    tensors = [totals[n] if n in totals else arrays[n] for n in source.arrays]
+    wide = any(t.numel() >= 2**31 for t in tensors)
+    compiled(source.text)[(programs,)](
+        lanes.row,
+        lanes.begin,
+        lanes.end,
+        loops.col,
+        loops.edge,
+        loops.pos,
+        *tensors,
+        loops.first,
+        len(lanes),
+        L=shape.lanes,
+        R=shape.rows,
+        INDEX=index_type(wide),
+        num_warps=shape.warps,
+    )
+    return totals
+
+
+def combine(
+    node: Node, partial: Tensor, peaks: Tensor | None, ptr: Tensor, rows: Tensor, out: Tensor, adds: bool
+) -> None:
+    """Reduce the pieces of each cut row, in order, into its row of `out`."""
+    triton = require_triton()
+    from . import triton_device
+
+    block = min(1024, triton.next_power_of_2(node.numel))
+    triton_device.combine[(len(rows), triton.cdiv(node.numel, block))](
+        partial,
+        partial if peaks is None else peaks,
+        ptr,
+        rows,
+        out,
+        F=node.numel,
+        BLOCK=block,
+        OP="adds" if adds else node.op,
+        INDEX=index_type(max(partial.numel(), out.numel()) >= 2**31),
+    )
+
+
+def index_type(wide: bool) -> Any:
+    """Return Triton's type of offsets."""
+    import triton.language as tl
+
+    return tl.int64 if wide else tl.int32
+
+
+_FLOATS = {"f32": torch.float32, "f64": torch.float64}
