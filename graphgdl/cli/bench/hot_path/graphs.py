@@ -1,4 +1,4 @@
-"""The graphs of the benchmark: random, power-law, a batch of molecules, a grid, one hub."""
+"""The graphs of the benchmark: random, power-law of two sizes, a batch of molecules, a grid, one hub."""
 
 from __future__ import annotations
 
@@ -130,6 +130,7 @@ GRAPHS: dict[str, Callable[[float, Generator], Made]] = {
     "random-20k": lambda scale, generator: random_graph(20_000, 400_000, scale, generator),
     "random-100k": lambda scale, generator: random_graph(100_000, 1_000_000, scale, generator),
     "power-law": lambda scale, generator: power_law(20_000, 400_000, scale, generator),
+    "citation-169k": lambda scale, generator: power_law(169_343, 1_166_243, scale, generator),  # size of ogbn-arxiv
     "molecules": lambda scale, generator: molecules(128, scale, generator),
     "grid": lambda scale, generator: grid(20_000, scale, generator),
     "hub": lambda scale, generator: hub(20_000, 60_000, scale, generator),
