@@ -82,9 +82,7 @@ class Differentiable:
         self.saved = cut(outputs, inputs[len(self.inputs) :], known)
         wanted = [k for k in self.reached]
         wanted += [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in ("f32", "f64")]
-        self._backward = Differentiable(
-            self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved]
-        )
+        self._backward = Differentiable(self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved])
 
     def __call__(self, graph: Topology, values: Sequence[Tensor], given: Sequence[Tensor] = ()) -> list[Tensor]:
         """Return the outputs; autograd sees the inputs in `wanted`."""
@@ -143,7 +141,7 @@ def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Nod
 
 def in_tiles(node: Node) -> bool:
     """Whether a value is a product per edge."""
-    return node.space == "E" and (node.op == "mm" or node.op == "view" and in_tiles(node.args[0]))
+    return node.space == "E" and (node.op == "mm" or (node.op == "view" and in_tiles(node.args[0])))
 
 
 def _worth_keeping(node: Node, known: set[Node]) -> bool:

@@ -44,7 +44,9 @@ class Edges:
 
     def rows(self, space: str) -> int:
         """Return the number of rows of a space."""
-        return {"E": self.ends["src"].numel(), "S": self.sizes["src"], "D": self.sizes["dst"], "N": self.sizes["dst"]}[space]
+        return {"E": self.ends["src"].numel(), "S": self.sizes["src"], "D": self.sizes["dst"], "N": self.sizes["dst"]}[
+            space
+        ]
 
 
 def interpret(outputs: Iterable[Node], values: dict[Node, Tensor], edges: Edges | None) -> list[Tensor]:
@@ -113,7 +115,24 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
     return _row_reduction(node, args[0], edges)
 
 
-_OTHER = {"cast", "const", "table", "view", "expand", "permute", "take", "cat", "sum", "amax", "mm", "mmt", "total", "gather", "eid", "rand"}
+_OTHER = {
+    "cast",
+    "const",
+    "table",
+    "view",
+    "expand",
+    "permute",
+    "take",
+    "cat",
+    "sum",
+    "amax",
+    "mm",
+    "mmt",
+    "total",
+    "gather",
+    "eid",
+    "rand",
+}
 _OTHER |= {"reduce", "rmax", "rarg"}
 
 

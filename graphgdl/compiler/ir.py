@@ -16,13 +16,13 @@ from typing import Any
 Shape = tuple[int, ...]
 
 POINTWISE = {
-    **dict.fromkeys("add sub mul div maximum minimum pow atan2 lt le eq ne gt ge and or".split(), 2),
-    **dict.fromkeys("neg exp log log1p expm1 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh".split(), 1),
-    **dict.fromkeys("sigmoid erf abs sign floor not cast stop".split(), 1),
+    **dict.fromkeys(["add", "sub", "mul", "div", "maximum", "minimum", "pow", "atan2", "lt", "le", "eq", "ne", "gt", "ge", "and", "or"], 2),
+    **dict.fromkeys(["neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"], 1),
+    **dict.fromkeys(["sigmoid", "erf", "abs", "sign", "floor", "not", "cast", "stop"], 1),
     "where": 3,
 }
 COMPARISONS = {"lt", "le", "eq", "ne", "gt", "ge", "and", "or", "not"}
-HEAVY = set("exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh sigmoid erf pow atan2".split())
+HEAVY = set(["exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid", "erf", "pow", "atan2"])
 REDUCTIONS = ("reduce", "rmax", "rarg")
 SUMS_TO_CONSTANT = ("total", "mmt")
 _REASSOCIABLE = ("add", "mul", "maximum", "minimum", "and", "or", "eq", "ne")
@@ -119,7 +119,9 @@ class Program:
         shape = broadcast(*(a.shape for a in args))
         space = join(args)
         if dtype is None:
-            dtype = "bool" if op in COMPARISONS else next((a.dtype for a in args[::-1] if a.op != "const"), args[-1].dtype)
+            dtype = (
+                "bool" if op in COMPARISONS else next((a.dtype for a in args[::-1] if a.op != "const"), args[-1].dtype)
+            )
         return self.node(op, args, None, space, shape, dtype)
 
     def _simplified(self, op: str, args: tuple[Node, ...], dtype: str | None) -> Node | None:
@@ -131,14 +133,16 @@ class Program:
             return args[0]
         if op in ("add", "mul") and value[0] is not None:
             args, value = args[::-1], value[::-1]
-        if op == "mul" and value[1] == 1 or op == "div" and value[1] == 1 or op in ("add", "sub") and value[1] == 0:
+        if (op == "mul" and value[1] == 1) or (op == "div" and value[1] == 1) or (op in ("add", "sub") and value[1] == 0):
             return args[0]
         if op == "mul" and value[1] == -1:
             return self.pw("neg", args[0])
         if op in ("mul", "add", "sub", "div") and None not in value and args[0].dtype == args[1].dtype:
             a, b = value
             if op != "div" or b != 0:
-                return self.const({"mul": a * b, "add": a + b, "sub": a - b, "div": a / b if b else 0}[op], args[0].dtype)
+                return self.const(
+                    {"mul": a * b, "add": a + b, "sub": a - b, "div": a / b if b else 0}[op], args[0].dtype
+                )
         if op == "neg" and args[0].op == "neg":
             return args[0].args[0]
         if op == "neg" and value[0] is not None:
@@ -151,7 +155,12 @@ class Program:
                 return self.full(0.0, args[0])
             if args[0].op == "expand" and args[0].args[0].op == "const" and args[0].args[0].attr == 1 and covers(args):
                 return args[1]
-            if args[1].op == "expand" and args[1].args[0].op == "const" and args[1].args[0].attr == 1 and covers(args[::-1]):
+            if (
+                args[1].op == "expand"
+                and args[1].args[0].op == "const"
+                and args[1].args[0].attr == 1
+                and covers(args[::-1])
+            ):
                 return args[0]
         if op == "add":
             if is_zero(args[0]) and covers(args):
@@ -193,8 +202,10 @@ class Program:
         if x.op == "const":
             return self.filled(x.attr, space, shape, x.dtype)
         if x.op == "expand":
-            return self.expand(x.args[0], shape, space) if x.args[0].shape else self.filled(
-                x.args[0].attr, space, shape, x.dtype
+            return (
+                self.expand(x.args[0], shape, space)
+                if x.args[0].shape
+                else self.filled(x.args[0].attr, space, shape, x.dtype)
             )
         x = self.view(x, (1,) * (len(shape) - len(x.shape)) + x.shape)
         return self.node("expand", (x,), shape, space, shape, x.dtype)
@@ -205,7 +216,7 @@ class Program:
             perm, x = tuple(x.attr[p] for p in perm), x.args[0]
         if tuple(perm) == tuple(range(len(perm))):
             return x
-        if sum(d != 1 for d in x.shape) <= 1 or x.op == "expand" and x.args[0].op == "const":
+        if sum(d != 1 for d in x.shape) <= 1 or (x.op == "expand" and x.args[0].op == "const"):
             return self.view(x, tuple(x.shape[p] for p in perm))
         return self.node("permute", (x,), tuple(perm), x.space, tuple(x.shape[p] for p in perm), x.dtype)
 
@@ -342,7 +353,8 @@ class Program:
                 return total
             if m <= 2:
                 columns = [
-                    self.sum(self.pw("mul", x, self.view(self.take(w, 1, [b]), (k,))), [last], keepdim=True) for b in range(m)
+                    self.sum(self.pw("mul", x, self.view(self.take(w, 1, [b]), (k,))), [last], keepdim=True)
+                    for b in range(m)
                 ]
                 return self.cat(columns, last)
         return self.node("mm", (x, w), None, x.space, (*x.shape[:-1], m), x.dtype)
@@ -379,7 +391,7 @@ def is_zero(x: Node) -> bool:
 
 def hoistable(x: Node) -> bool:
     """Whether a product with `x` can be made per node."""
-    return x.op == "gather" or x.op in ("add", "sub") and all(hoistable(a) for a in x.args)
+    return x.op == "gather" or (x.op in ("add", "sub") and all(hoistable(a) for a in x.args))
 
 
 def covers(args: Sequence[Node]) -> bool:

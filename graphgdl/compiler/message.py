@@ -17,7 +17,7 @@ from .derive import Differentiable
 from .ir import Program
 from .prove import prove
 from .tape import Refused
-from .topology import Topology, topology
+from .topology import topology
 from .trace import FLOATS, Recording, flatten, record, rows_of
 from .translate import translate
 
@@ -106,7 +106,13 @@ def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edge
 def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
     shape = tensor.shape
     rows = shape[0] if shape else -1
-    return shape[1:], tensor.dtype, tensor.requires_grad, rows if rows not in sizes else sizes.index(rows), rows == sizes[2]
+    return (
+        shape[1:],
+        tensor.dtype,
+        tensor.requires_grad,
+        rows if rows not in sizes else sizes.index(rows),
+        rows == sizes[2],
+    )
 
 
 def _made(
@@ -114,6 +120,8 @@ def _made(
 ) -> Variant:
     guard = _guard(layer)
     try:
+        if not num_src or not num_dst or not num_edges:
+            raise Refused("the graph has no edges")
         square = num_src == num_dst
         rows = rows_of(layer, step, inputs, num_src, num_dst, num_edges)
         for name, tensor in flatten(inputs).items():
@@ -256,6 +264,3 @@ def _frozen(value: Any) -> Any:
 
 def _shape(tensor: Tensor | None) -> Any:
     return None if tensor is None else (tensor.shape, tensor.dtype, tensor.requires_grad)
-
-
-__all__ = ["Topology", "Variant", "compiled", "run"]

@@ -49,8 +49,18 @@ def _rows(x: Tensor, end: int, rows: int) -> Tensor:
     return x.new_empty((rows, *x.shape[1:]))
 
 
-gather = _define("gather(Tensor x, int end, int rows) -> Tensor", _rows, lambda ctx, g: (reduce(g, ctx.end, ctx.rows), None, None), _keep_sizes)
-reduce = _define("reduce(Tensor x, int end, int rows) -> Tensor", _rows, lambda ctx, g: (gather(g, ctx.end, ctx.rows), None, None), _keep_sizes)
+gather = _define(
+    "gather(Tensor x, int end, int rows) -> Tensor",
+    _rows,
+    lambda ctx, g: (reduce(g, ctx.end, ctx.rows), None, None),
+    _keep_sizes,
+)
+reduce = _define(
+    "reduce(Tensor x, int end, int rows) -> Tensor",
+    _rows,
+    lambda ctx, g: (gather(g, ctx.end, ctx.rows), None, None),
+    _keep_sizes,
+)
 rmax = _define("rmax(Tensor x, int end, int rows) -> Tensor", _rows, _rmax_backward, _keep_value)
 rarg = _define(
     "rarg(Tensor x, int end, int rows) -> Tensor",
@@ -66,4 +76,3 @@ uniform = _define(
     lambda ctx, g: (None, None, None),
     _nothing,
 )
-

@@ -90,7 +90,7 @@ class _inputs:
             elif count == EDGES:
                 shape = (num_edges, *tensor.shape[1:])
             else:
-                side = 1 if name.endswith(".1") or not square and tensor.shape[0] != 0 and _is_dst(count) else 0
+                side = 1 if name.endswith(".1") or (not square and tensor.shape[0] != 0 and _is_dst(count)) else 0
                 shape = (sizes[side], *tensor.shape[1:])
             key = (id(tensor), shape[0] if shape else 0)
             if key not in made:
@@ -100,7 +100,9 @@ class _inputs:
                     drawn = torch.rand(shape, generator=generator, dtype=torch.float64) * 1.5 + 0.25
                     sign = torch.where(torch.rand(shape, generator=generator) < 0.3, -1.0, 1.0)
                     positive = bool((tensor >= 0).all()) if tensor.numel() else False
-                    made[key] = (drawn if positive else drawn * sign).to(tensor.dtype).requires_grad_(tensor.requires_grad)
+                    made[key] = (
+                        (drawn if positive else drawn * sign).to(tensor.dtype).requires_grad_(tensor.requires_grad)
+                    )
                     self.leaves.append(made[key])
             return made[key]
 
@@ -109,7 +111,9 @@ class _inputs:
             if isinstance(value, Tensor):
                 self.inputs[name] = random(name, value)
             elif isinstance(value, tuple | list):
-                self.inputs[name] = tuple(random(f"{name}.{k}", v) if isinstance(v, Tensor) else v for k, v in enumerate(value))
+                self.inputs[name] = tuple(
+                    random(f"{name}.{k}", v) if isinstance(v, Tensor) else v for k, v in enumerate(value)
+                )
             else:
                 self.inputs[name] = value
 
@@ -151,7 +155,10 @@ def _gradients(outputs: Sequence[Tensor], leaves: list[Tensor]) -> list[Tensor]:
 def _compare(what: str, mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
     if len(mine) != len(theirs) or any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(mine, theirs)):
         raise Refused(f"its compiled form has another {what} shape or dtype than the message path")
-    largest = max((float(t.detach().abs().nan_to_num(0, 0, 0).max()) for t in theirs if t.numel() and t.is_floating_point()), default=0.0)
+    largest = max(
+        (float(t.detach().abs().nan_to_num(0, 0, 0).max()) for t in theirs if t.numel() and t.is_floating_point()),
+        default=0.0,
+    )
     for a, b in zip(mine, theirs):
         if not a.is_floating_point():
             agree = torch.equal(a, b)

@@ -98,7 +98,11 @@ class Tape:
             if not pairs:
                 return recorder.tape([]), []
             found = torch.autograd.grad(
-                [o for o, _ in pairs], [inputs[k] for k in wanted], [c for _, c in pairs], allow_unused=True, create_graph=True
+                [o for o, _ in pairs],
+                [inputs[k] for k in wanted],
+                [c for _, c in pairs],
+                allow_unused=True,
+                create_graph=True,
             )
         reached = [k for k, g in zip(wanted, found) if g is not None]
         return recorder.tape([g for g in found if g is not None]), reached
@@ -184,7 +188,11 @@ class Recorder(TorchDispatchMode):
         name = func._schema.name.split("::")[1]
         if name.endswith("_") and not name.startswith("_"):
             return self._in_place(func, name, args, kwargs)
-        if func._schema.returns and len(func._schema.returns) > 1 or isinstance(func._schema.returns[0].type, torch.ListType):
+        if (
+            (func._schema.returns
+            and len(func._schema.returns) > 1)
+            or isinstance(func._schema.returns[0].type, torch.ListType)
+        ):
             return self._several(func, args, kwargs)
         out = self.record(func, args, kwargs)
         return out if torch.is_grad_enabled() or self._ignore_detach else self._stopped(out)
@@ -284,7 +292,11 @@ def replaced(arg: Any, change: Callable[[Any], Any], kind: type = Value) -> Any:
     if isinstance(arg, kind):
         return change(arg)
     if isinstance(arg, tuple | list):
-        return type(arg)(replaced(a, change, kind) for a in arg) if type(arg) in (tuple, list) else tuple(replaced(a, change, kind) for a in arg)
+        return (
+            type(arg)(replaced(a, change, kind) for a in arg)
+            if type(arg) in (tuple, list)
+            else tuple(replaced(a, change, kind) for a in arg)
+        )
     if isinstance(arg, dict):
         return {k: replaced(a, change, kind) for k, a in arg.items()}
     return arg
@@ -300,7 +312,18 @@ def _plain(arg: Any) -> str:
     return str(replaced(arg, lambda v: f"%{v.id}"))
 
 
-_INDEX_VIEWS = {"view", "expand", "unsqueeze", "squeeze", "_unsafe_view", "reshape", "alias", "_to_copy", "clone", "permute"}
+_INDEX_VIEWS = {
+    "view",
+    "expand",
+    "unsqueeze",
+    "squeeze",
+    "_unsafe_view",
+    "reshape",
+    "alias",
+    "_to_copy",
+    "clone",
+    "permute",
+}
 
 
 def end_of(value: Value) -> int | None:
@@ -318,4 +341,4 @@ def end_of(value: Value) -> int | None:
 def is_zero(value: Value) -> bool:
     """Whether `value` was made as zeros."""
     name = getattr(getattr(value.func, "_schema", None), "name", "")
-    return name in ("aten::new_zeros", "aten::zeros", "aten::zeros_like") or name == "aten::full" and value.args[1] == 0
+    return name in ("aten::new_zeros", "aten::zeros", "aten::zeros_like") or (name == "aten::full" and value.args[1] == 0)

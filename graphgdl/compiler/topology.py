@@ -132,7 +132,6 @@ class Topology:
             )
 
 
-
 def topology(edge_index: Tensor, num_src: int, num_dst: int) -> Topology:
     """Return the topology of `edge_index`, made once per tensor and version (see `graphgdl.ops.rows.plan`)."""
     known = plan(edge_index)

@@ -19,10 +19,28 @@ from .tape import SPACES, Refused, Tape, Value, end_of
 DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.int32: "i32", torch.bool: "bool"}
 ENDS = ("src", "dst")
 _UNARY = set(
-    "neg exp log log1p expm1 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh sigmoid erf abs sign floor".split()
+    ["neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid", "erf", "abs", "sign", "floor"]
 )
 _BINARY = {
-    **{name: name for name in ("add", "sub", "mul", "div", "maximum", "minimum", "pow", "atan2", "lt", "le", "eq", "ne", "gt", "ge")},
+    **{
+        name: name
+        for name in (
+            "add",
+            "sub",
+            "mul",
+            "div",
+            "maximum",
+            "minimum",
+            "pow",
+            "atan2",
+            "lt",
+            "le",
+            "eq",
+            "ne",
+            "gt",
+            "ge",
+        )
+    },
     "logical_and": "and",
     "logical_or": "or",
     "bitwise_and": "and",
@@ -49,7 +67,9 @@ class Array:
         return dim - 1
 
 
-def translate(tape: Tape, program: Program, names: Sequence[str] | Sequence[Node]) -> tuple[list[Node], list[Node | None]]:
+def translate(
+    tape: Tape, program: Program, names: Sequence[str] | Sequence[Node]
+) -> tuple[list[Node], list[Node | None]]:
     """Add the ops of `tape` to `program`.
 
     Args:
@@ -93,7 +113,9 @@ class Translator:
             raise Refused("it returns the edge index or parts of it")
         if array.row not in (None, 0):
             raise Refused("its result has nodes or edges in another dimension than the first")
-        shape = array.shape if array.row is None else array.shape[1:] if array.fold == 1 else (array.fold, *array.shape[1:])
+        shape = (
+            array.shape if array.row is None else array.shape[1:] if array.fold == 1 else (array.fold, *array.shape[1:])
+        )
         if array.row is None and array.node.space == "C":
             return self.p.view(array.node, shape)
         return self.p.view(array.node, shape)
@@ -158,7 +180,7 @@ class Translator:
         row, fold, _, _ = layout(out)
         nodes = []
         for position, arg in enumerate(args):
-            want = "bool" if op in ("and", "or", "not") or op == "where" and position == 0 else operand
+            want = "bool" if op in ("and", "or", "not") or (op == "where" and position == 0) else operand
             if not isinstance(arg, Value):
                 nodes.append(self.p.const(arg, want))
                 continue
@@ -181,7 +203,9 @@ class Translator:
         if array.row is not None:
             if array.row + missing != row or array.fold != fold:
                 raise Refused("edges or nodes meet features in one dimension")
-            return array.node if missing == 0 or row == 0 else self.p.view(array.node, (1,) * missing + array.node.shape)
+            return (
+                array.node if missing == 0 or row == 0 else self.p.view(array.node, (1,) * missing + array.node.shape)
+            )
         shape = (1,) * missing + array.shape
         if row is not None:
             if shape[row] != 1:
@@ -418,7 +442,9 @@ class Translator:
 
         def formula(g: Node, x: Node) -> Node:
             p = self.p.pw
-            phi = p("mul", self._c(0.5, x), p("add", p("erf", p("mul", x, self._c(math.sqrt(0.5), x))), self._c(1.0, x)))
+            phi = p(
+                "mul", self._c(0.5, x), p("add", p("erf", p("mul", x, self._c(math.sqrt(0.5), x))), self._c(1.0, x))
+            )
             bell = p("exp", p("mul", p("mul", x, x), self._c(-0.5, x)))
             bell = p("mul", p("mul", x, bell), self._c(1 / math.sqrt(2 * math.pi), x))
             return p("mul", g, p("add", phi, bell))
@@ -437,7 +463,11 @@ class Translator:
 
     def _addcmul(self, value: Value, x: Any, a: Any, b: Any, value_: float = 1.0) -> Array:
         return self._formula(
-            value, lambda x, a, b: self.p.pw("add", x, self.p.pw("mul", self._c(value_, a), self.p.pw("mul", a, b))), x, a, b
+            value,
+            lambda x, a, b: self.p.pw("add", x, self.p.pw("mul", self._c(value_, a), self.p.pw("mul", a, b))),
+            x,
+            a,
+            b,
         )
 
     # --- views
@@ -450,7 +480,7 @@ class Translator:
         if row is None:
             raise Refused("a view merges edges or nodes with features")
         before = math.prod(array.shape[: array.row]), math.prod(shape[:row])
-        if before[0] != before[1] or row > 0 and max(fold, array.fold) > 1:
+        if before[0] != before[1] or (row > 0 and max(fold, array.fold) > 1):
             raise Refused("a view merges edges or nodes with features")
         return Array(self.p.view(array.node, features), row, fold, shape)
 
@@ -566,9 +596,7 @@ class Translator:
         nodes = [self.p.view(n, (*n.shape[:axis], 1, *n.shape[axis:])) for n in nodes]
         return Array(self.p.cat(nodes, axis), row, 1, shape)
 
-    def _slice_backward(
-        self, value: Value, g: Any, size: Any, dim: int, start: int, stop: int, step: int
-    ) -> Array:
+    def _slice_backward(self, value: Value, g: Any, size: Any, dim: int, start: int, stop: int, step: int) -> Array:
         shape = tuple(value.meta.shape)
         row, fold, _, features = layout(shape)
         dim %= len(shape)
@@ -577,7 +605,9 @@ class Translator:
             if array.shape == shape:
                 return array
             raise Refused("edges or nodes are sliced")
-        return Array(self._scattered(array, dim, range(shape[dim])[slice(start, stop, step)], shape[dim]), row, fold, shape)
+        return Array(
+            self._scattered(array, dim, range(shape[dim])[slice(start, stop, step)], shape[dim]), row, fold, shape
+        )
 
     def _select_backward(self, value: Value, g: Any, size: Any, dim: int, position: int) -> Array:
         shape = tuple(value.meta.shape)
@@ -803,7 +833,9 @@ class Translator:
             raise Refused(f"scatter_reduce with {how!r}")
         return self._summed(value, x, dim, index, src)
 
-    def _index_put(self, value: Value, x: Any, indices: Sequence[Any], src: Any, accumulate: bool = False, *_: Any) -> Array:
+    def _index_put(
+        self, value: Value, x: Any, indices: Sequence[Any], src: Any, accumulate: bool = False, *_: Any
+    ) -> Array:
         if not accumulate or len(indices) != 1:
             raise Refused("it writes rows by index")
         return self._summed(value, x, 0, indices[0], src)

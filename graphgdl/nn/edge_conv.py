@@ -15,18 +15,11 @@ from typing import Any
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 
 
-def _fused(layer: EdgeConv, edge_index: Tensor, num_dst: int, x: Any) -> Tensor:
-    x_i, x_j = ops.segment_expand(x[1], edge_index), ops.segment_expand(x[0], edge_index, "src")
-    messages = layer.message(x_i=x_i, x_j=x_j)
-    return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
-
-
-class EdgeConv(Lowered, pyg.EdgeConv, lowerings={"fused": Lowering(_fused)}):
+class EdgeConv(Lowered, pyg.EdgeConv):
     """The edge convolution of Wang et al.; options and state dict are PyG's.
 
     Args:

@@ -43,7 +43,7 @@ def explain_lowering(model: nn.Module, *args: Any, **kwargs: Any) -> LoweringRep
         >>> import torch
         >>> from graphgdl.nn import GCNConv
         >>> report = explain_lowering(GCNConv(4, 4), torch.rand(2, 4), torch.tensor([[0, 1], [1, 0]]))
-        >>> assert report[0].ran == "fused" and "GCNConv" in str(report)
+        >>> assert report[0].ran == "compiled" and "GCNConv" in str(report)
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, MessagePassing)}
     lowered = [module for module in layers.values() if isinstance(module, Lowered)]
@@ -60,7 +60,7 @@ def explain_lowering(model: nn.Module, *args: Any, **kwargs: Any) -> LoweringRep
 def _row(name: str, module: MessagePassing) -> LayerLowering:
     layer = type(module).__name__
     if not isinstance(module, Lowered):
-        return LayerLowering(name or "model", layer, "message", {"fused": "the layer is PyG's own"})
+        return LayerLowering(name or "model", layer, "message", {"compiled": "the layer is PyG's own"})
     record = module._record or []
     ran = sorted({step.lowering for step in record}) or ["not reached"]
     refused = {key: reason for step in record for key, reason in step.refused.items()}

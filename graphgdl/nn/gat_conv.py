@@ -14,33 +14,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import nn as pyg
 from torch_geometric.utils import is_torch_sparse_tensor
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 from graphgdl.nn.self_loops import with_self_loops
 
 
-def _weighted_sum(layer: GATConv, edge_index: Tensor, num_dst: int, x: Any, alpha: Tensor) -> Tensor:
-    return ops.gather_scatter(x[0], edge_index, num_dst, alpha, layer.reduce)
-
-
-def _scores(layer: GATConv, edge_index: Tensor, num_dst: int, alpha: Any, edge_attr: Tensor | None) -> Tensor:
-    score = ops.segment_expand(alpha[0], edge_index, "src")
-    if alpha[1] is not None:
-        score = score + ops.segment_expand(alpha[1], edge_index)
-    if edge_attr is not None and layer.lin_edge is not None and edge_attr.size(0) > 0:
-        features = layer.lin_edge(edge_attr.view(edge_attr.size(0), -1)).view(-1, layer.heads, layer.out_channels)
-        score = score + (features * layer.att_edge).sum(dim=-1)
-    score = F.leaky_relu(score, layer.negative_slope)
-    return F.dropout(ops.segment_softmax(score, edge_index, num_dst), layer.dropout, layer.training)
-
-
-class GATConv(Lowered, pyg.GATConv, lowerings={"fused": Lowering(_weighted_sum, _scores)}):
+class GATConv(Lowered, pyg.GATConv):
     r"""The graph attention layer of Veličković et al.; options and state dict are PyG's.
 
     Args:
@@ -73,11 +56,6 @@ class GATConv(Lowered, pyg.GATConv, lowerings={"fused": Lowering(_weighted_sum, 
         >>> out, (_, alpha) = conv(torch.rand(3, 1), edge_index, return_attention_weights=True)
         >>> assert out.shape == (3, 2) and torch.allclose(alpha.sum(dim=0), torch.ones(2))
     """
-
-    feature_dims = 3
-
-    def _ends(self, **inputs: Any) -> tuple[Tensor, Tensor | None]:
-        return inputs["x"] if "x" in inputs else inputs["alpha"]
 
     def forward(
         self,

@@ -14,34 +14,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import nn as pyg
 from torch_geometric.utils import is_torch_sparse_tensor
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 from graphgdl.nn.self_loops import with_self_loops
 
 
-def _weighted_sum(layer: GATv2Conv, edge_index: Tensor, num_dst: int, x: Any, alpha: Tensor) -> Tensor:
-    return ops.gather_scatter(x[0], edge_index, num_dst, alpha, layer.reduce)
-
-
-def _scores(layer: GATv2Conv, edge_index: Tensor, num_dst: int, x: Any, edge_attr: Tensor | None) -> Tensor:
-    z = ops.segment_expand(x[0], edge_index, "src") + ops.segment_expand(x[1], edge_index)
-    if edge_attr is not None:
-        z = z + layer.lin_edge(edge_attr.view(edge_attr.size(0), -1)).view_as(z)
-    score = (F.leaky_relu(z, layer.negative_slope) * layer.att).sum(dim=-1)
-    return F.dropout(ops.segment_softmax(score, edge_index, num_dst), layer.dropout, layer.training)
-
-
-def _refuses(layer: GATv2Conv, edge_attr: Tensor | None = None, **inputs: Any) -> str | None:
-    return "`edge_attr` without `edge_dim`" if edge_attr is not None and layer.lin_edge is None else None
-
-
-class GATv2Conv(Lowered, pyg.GATv2Conv, lowerings={"fused": Lowering(_weighted_sum, _scores, _refuses)}):
+class GATv2Conv(Lowered, pyg.GATv2Conv):
     r"""The dynamic graph attention layer of Brody et al.; options and state dict are PyG's.
 
     Args:
@@ -75,8 +57,6 @@ class GATv2Conv(Lowered, pyg.GATv2Conv, lowerings={"fused": Lowering(_weighted_s
         >>> out, (_, alpha) = conv(torch.rand(3, 1), edge_index, return_attention_weights=True)
         >>> assert out.shape == (3, 2) and torch.allclose(alpha.sum(dim=0), torch.ones(2))
     """
-
-    feature_dims = 3
 
     def forward(
         self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, return_attention_weights: bool | None = None

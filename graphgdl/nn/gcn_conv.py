@@ -20,19 +20,13 @@ from torch_geometric import nn as pyg
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of, plain
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 from graphgdl.nn.memo import remembered
 from graphgdl.nn.self_loops import with_self_loops
 
 
-def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Tensor, edge_weight: Tensor | None) -> Tensor:
-    weight = None if edge_weight is None else edge_weight.view(-1)
-    return ops.gather_scatter(x, edge_index, num_dst, weight, layer.reduce)
-
-
-class GCNConv(Lowered, pyg.GCNConv, lowerings={"fused": Lowering(_fused)}):
+class GCNConv(Lowered, pyg.GCNConv):
     r"""The graph convolution of Kipf and Welling; options and state dict are PyG's.
 
     The edges with their self-loops, and without `edge_weight` the degrees too, are remembered on the `edge_index`

@@ -15,16 +15,11 @@ from typing import Any
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 
 
-def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Any) -> Tensor:
-    return ops.gather_scatter(x[0], edge_index, num_dst, reduce=layer.reduce)
-
-
-class GINConv(Lowered, pyg.GINConv, lowerings={"fused": Lowering(_fused)}):
+class GINConv(Lowered, pyg.GINConv):
     r"""The graph isomorphism layer of Xu et al.; options and state dict are PyG's.
 
     Args:

@@ -15,17 +15,11 @@ from typing import Any
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 
 
-def _fused(layer: GINEConv, edge_index: Tensor, num_dst: int, x: Any, edge_attr: Tensor | None) -> Tensor:
-    messages = layer.message(x_j=ops.segment_expand(x[0], edge_index, "src"), edge_attr=edge_attr)
-    return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
-
-
-class GINEConv(Lowered, pyg.GINEConv, lowerings={"fused": Lowering(_fused)}):
+class GINEConv(Lowered, pyg.GINEConv):
     r"""The edge-aware graph isomorphism layer of Hu et al.; options and state dict are PyG's.
 
     Args:

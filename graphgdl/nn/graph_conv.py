@@ -15,17 +15,11 @@ from typing import Any
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 
 
-def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Any, edge_weight: Tensor | None) -> Tensor:
-    weight = None if edge_weight is None else edge_weight.view(-1)
-    return ops.gather_scatter(x[0], edge_index, num_dst, weight, layer.reduce)
-
-
-class GraphConv(Lowered, pyg.GraphConv, lowerings={"fused": Lowering(_fused)}):
+class GraphConv(Lowered, pyg.GraphConv):
     """The 1-GNN layer of Morris et al.; options and state dict are PyG's.
 
     Args:

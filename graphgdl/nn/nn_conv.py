@@ -16,17 +16,11 @@ from typing import Any
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 
 
-def _fused(layer: NNConv, edge_index: Tensor, num_dst: int, x: Any, edge_attr: Tensor | None) -> Tensor:
-    messages = layer.message(x_j=ops.segment_expand(x[0], edge_index, "src"), edge_attr=edge_attr)
-    return ops.segment_reduce(messages, edge_index, num_dst, layer.reduce)
-
-
-class NNConv(Lowered, pyg.NNConv, lowerings={"fused": Lowering(_fused)}):
+class NNConv(Lowered, pyg.NNConv):
     r"""The edge-conditioned convolution; options and state dict are PyG's.
 
     Args:

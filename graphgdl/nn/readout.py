@@ -15,7 +15,8 @@ from torch import Tensor
 from torch_geometric.utils import scatter
 
 from graphgdl import ops
-from graphgdl.nn.lowering import BACKENDS
+
+_BACKENDS = ops.available_backends()
 
 
 def global_add_pool(x: Tensor, batch: Tensor | None, size: int | None = None) -> Tensor:
@@ -69,6 +70,6 @@ def _pool(x: Tensor, batch: Tensor | None, size: int | None, reduce: str) -> Ten
         )
     if size is None:
         size = int(batch.max()) + 1 if batch.numel() > 0 else 0
-    if BACKENDS.get(x.device.type, "no kernels") is not None:  # a device that the ops do not know yet: PyG's scatter
+    if _BACKENDS.get(x.device.type, "no kernels") is not None:  # a device that the ops do not know yet: PyG's scatter
         return scatter(x, batch, 0, size, reduce)
     return ops.segment_reduce(x, batch, size, reduce)

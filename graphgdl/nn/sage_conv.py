@@ -16,22 +16,17 @@ from typing import Any
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 
 
-def _fused(layer: Lowered, edge_index: Tensor, num_dst: int, x: Any) -> Tensor:
-    return ops.gather_scatter(x[0], edge_index, num_dst, reduce=layer.reduce)
-
-
-class SAGEConv(Lowered, pyg.SAGEConv, lowerings={"fused": Lowering(_fused)}):
+class SAGEConv(Lowered, pyg.SAGEConv):
     """The GraphSAGE layer of Hamilton et al.; options and state dict are PyG's.
 
     Args:
         in_channels: size of each input sample, or (source, destination) sizes; -1 to take it from the first input.
         out_channels: size of each output sample.
-        aggr: 'mean', 'sum', 'max' and 'min' have a fused form; any PyG aggregation, or a list of them, runs.
+        aggr: 'mean', 'sum', 'max', 'min', any PyG aggregation, or a list of them.
         normalize: scale each output to unit length.
         root_weight: whether the node itself enters.
         project: apply a linear map and a ReLU to the neighbours first.

@@ -12,48 +12,16 @@ Differs: the layer norm and the ReLU of the gated residual are left to the calle
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from graphgdl import ops
 from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.lowering import Lowered
 
 
-def _fused(
-    layer: TransformerConv,
-    edge_index: Tensor,
-    num_dst: int,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    edge_attr: Tensor | None,
-) -> Tensor:
-    score = ops.edge_dot(key, query, edge_index)
-    features = None if edge_attr is None else layer.lin_edge(edge_attr).view(-1, layer.heads, layer.out_channels)
-    if features is not None:
-        score = score + (ops.segment_expand(query, edge_index) * features).sum(dim=-1)
-    layer._alpha = ops.segment_softmax(score / math.sqrt(layer.out_channels), edge_index, num_dst)
-    alpha = F.dropout(layer._alpha, layer.dropout, layer.training)
-    out = ops.gather_scatter(value, edge_index, num_dst, alpha, layer.reduce)
-    if features is not None:
-        out = out + ops.segment_reduce(alpha.unsqueeze(-1) * features, edge_index, num_dst, layer.reduce)
-    return out
-
-
-def _refuses(layer: TransformerConv, edge_attr: Tensor | None = None, **inputs: Any) -> str | None:
-    if (edge_attr is None) != (layer.lin_edge is None):
-        return "`edge_attr` and `edge_dim` go together"
-    return (
-        None if layer.reduce in ("sum", "mean") or edge_attr is None else f"aggr = {layer.reduce!r} with edge features"
-    )
-
-
-class TransformerConv(Lowered, pyg.TransformerConv, lowerings={"fused": Lowering(_fused, refuses=_refuses)}):
+class TransformerConv(Lowered, pyg.TransformerConv):
     r"""The graph transformer layer of Shi et al.; options and state dict are PyG's.
 
     Args:
@@ -83,11 +51,6 @@ class TransformerConv(Lowered, pyg.TransformerConv, lowerings={"fused": Lowering
         >>> out, (_, alpha) = conv(torch.rand(3, 1), edge_index, return_attention_weights=True)
         >>> assert out.shape == (3, 2) and torch.allclose(alpha.sum(dim=0), torch.ones(2))
     """
-
-    feature_dims = 3
-
-    def _ends(self, **inputs: Any) -> tuple[Tensor, Tensor | None]:
-        return inputs["key"], inputs["query"]
 
     def forward(
         self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, return_attention_weights: bool | None = None

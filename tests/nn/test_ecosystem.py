@@ -56,7 +56,7 @@ def test_gnn_explainer_gives_the_same_masks(layer):
     close(ours.edge_mask, theirs.edge_mask)
     close(ours.node_mask, theirs.node_mask)
     assert ours.edge_mask.unique().numel() > 5
-    assert [row.ran for row in explain_lowering(model, *args)] == ["fused", "fused"]  # and afterwards it is fast again
+    assert [row.ran for row in explain_lowering(model, *args)] == ["compiled", "compiled"]  # and afterwards it is fast again
 
 
 def test_explaining_runs_the_message_path_with_its_reason():
@@ -67,7 +67,7 @@ def test_explaining_runs_the_message_path_with_its_reason():
     set_masks(model, torch.zeros(edge_index.size(1)), edge_index)
     report = explain_lowering(model, x, edge_index)
     assert {row.ran for row in report} == {"message"}
-    assert all(row.refused == {"fused": "explain mode needs every message"} for row in report)
+    assert all(row.refused == {"compiled": "explain mode needs every message"} for row in report)
     assert not torch.allclose(model(x, edge_index), before)
     clear_masks(model)
     close(model(x, edge_index), before)
@@ -93,7 +93,7 @@ def test_to_hetero_gives_the_same(layer):
         close(ours[key], theirs[key])
     rows = explain_lowering(models[0], data.x_dict, data.edge_index_dict)
     assert len(rows) == 6
-    assert {row.ran for row in rows} == {"fused"}
+    assert {row.ran for row in rows} == {"compiled"}
 
 
 def test_to_hetero_with_bases_uses_hooks():
@@ -108,7 +108,7 @@ def test_to_hetero_with_bases_uses_hooks():
         outs.append(model(data.x_dict, data.edge_index_dict)["b"])
         if room is gdl:
             rows = explain_lowering(model, data.x_dict, data.edge_index_dict)
-            assert {row.refused["fused"] for row in rows} == {"a hook is registered on message"}
+            assert {row.refused["compiled"] for row in rows} == {"a hook is registered on message"}
     close(*outs)
 
 
@@ -123,7 +123,7 @@ def test_batches_equal_their_graphs_one_by_one():
     close(model(loaded.x, loaded.edge_index, loaded.batch), one)
 
 
-@pytest.mark.parametrize("lowering", ["fused", "message"])
+@pytest.mark.parametrize("lowering", ["compiled", "message"])
 @pytest.mark.parametrize(
     "name",
     [

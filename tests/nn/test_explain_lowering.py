@@ -31,11 +31,11 @@ class Mixed(nn.Module):
 
 def test_one_row_for_each_layer():
     assert list(explain_lowering(Mixed(), X, EDGES)) == [
-        LayerLowering("first", "SAGEConv", "fused", {}),
-        LayerLowering("theirs", "SAGEConv", "message", {"fused": "the layer is PyG's own"}),
+        LayerLowering("first", "SAGEConv", "compiled", {}),
+        LayerLowering("theirs", "SAGEConv", "message", {"compiled": "the layer is PyG's own"}),
         LayerLowering("spare", "GCNConv", "not reached", {}),
-        LayerLowering("last.0", "GATConv", "fused", {}),
-        LayerLowering("last.1", "GraphConv", "message", {"fused": "the aggregation MulAggregation has no fused form"}),
+        LayerLowering("last.0", "GATConv", "compiled", {}),
+        LayerLowering("last.1", "GraphConv", "message", {"compiled": "the aggregation MulAggregation has no fused form"}),
     ]
 
 
@@ -57,7 +57,7 @@ def test_a_layer_called_in_two_ways_lists_both():
 
     (row,) = explain_lowering(Twice(), X, EDGES)
     assert row.ran == "fused + message"
-    assert "3 dimensions" in row.refused["fused"]
+    assert "3 dimensions" in row.refused["compiled"]
 
 
 def test_nothing_is_left_behind_when_the_model_fails():

@@ -151,7 +151,7 @@ def test_a_structure_stands_for_its_edges(name, structure):
     edges = structure.edge_index
     extra = (torch.rand(edges.size(1), 3),) if name in ("GINEConv", "NNConv") else ()
     assert torch.equal(layer(X, structure, *extra), layer(X, edges, *extra))
-    assert explain_lowering(layer, X, structure, *extra)[0].ran == "fused"
+    assert explain_lowering(layer, X, structure, *extra)[0].ran == "compiled"
 
 
 @pytest.mark.parametrize("name", ["GCNConv", "GATConv", "EdgeConv"])

@@ -29,7 +29,7 @@ def call(module, data):
 @pytest.mark.parametrize("case", [case for case in CASES if not case.bipartite], ids=lambda case: case.name)
 def test_contract(case):
     layer, given = case.ours(), inputs(case)
-    layer.lowering = "fused"
+    layer.lowering = "compiled"
     data = Data(x=given.x_src.detach(), edge_index=given.edge_index)
     if given.edge is not None:
         data.edge_attr = given.edge.detach()

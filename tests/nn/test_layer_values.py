@@ -35,7 +35,7 @@ def test_equals_the_dense_formula(case, lowering, graph):
 def test_the_fast_form_runs_where_it_is_meant_to(case):
     layer, given = case.ours(), inputs(case)
     args = (given.x, given.edge_index) if given.edge is None else (given.x, given.edge_index, given.edge)
-    assert explain_lowering(layer, *args)[0].ran == "fused"
+    assert explain_lowering(layer, *args)[0].ran == "compiled"
 
 
 def forms(given, case, form):
@@ -94,7 +94,7 @@ def test_second_derivatives_equal_the_message_path(case, form):
         return
     leaves = [*given.leaves, *layer.parameters()]
     found = []
-    for lowering, shape in (("fused", form), ("message", "tensor")):
+    for lowering, shape in (("compiled", form), ("message", "tensor")):
         layer.lowering = lowering
         out = layer(given.x, *[a for a in forms(given, case, shape) if a is not None])
         first = gradients(out.tanh(), leaves, create_graph=True)

@@ -26,14 +26,14 @@ EDGES = torch.tensor([[0, 1, 2, 3, 3], [1, 2, 0, 4, 1]])
 
 
 def runs_on_the_message_path(layer, reason, *args):
-    """Return the output, after checking that 'auto' gives the reason and that 'fused' raises it."""
+    """Return the output, after checking that 'auto' gives the reason and that 'compiled' raises it."""
     args = args or (X, EDGES)
     row = explain_lowering(layer, *args)[0]
     assert row.ran == "message"
-    assert reason in row.refused["fused"]
+    assert reason in row.refused["compiled"]
     out = layer(*args)
-    layer.lowering = "fused"
-    with pytest.raises(ValueError, match=r"`lowering` 'fused' of \w+ does not apply: .*; use 'auto'") as error:
+    layer.lowering = "compiled"
+    with pytest.raises(ValueError, match=r"`lowering` 'compiled' of \w+ does not apply: .*; use 'auto'") as error:
         layer(*args)
     assert reason in str(error.value)
     layer.lowering = "message"
@@ -45,14 +45,14 @@ def runs_on_the_message_path(layer, reason, *args):
 @pytest.mark.parametrize("name", ["GCNConv", "SAGEConv", "GATConv", "TransformerConv"])
 def test_unknown_name(name):
     layer = getattr(gdl, name)(4, 4)
-    with pytest.raises(ValueError, match=rf"`lowering` of {name} must be one of .*'fused', 'message'.*got 'fast'"):
+    with pytest.raises(ValueError, match=rf"`lowering` of {name} must be one of .*'compiled', 'message'.*got 'fast'"):
         layer.lowering = "fast"
     assert layer.lowering == "auto"
 
 
 def test_forced_names_run():
     layer = gdl.SAGEConv(4, 4)
-    for name in ("fused", "message"):
+    for name in ("compiled", "message"):
         layer.lowering = name
         assert explain_lowering(layer, X, EDGES)[0] == LayerLowering("model", "SAGEConv", name, {})
 
@@ -67,7 +67,7 @@ def test_hooks_force_the_message_path(hook, pre):
     close(runs_on_the_message_path(layer, f"a hook is registered on {hook}"), expected)
     assert bool(calls) == (hook != "message_and_aggregate")  # that one is for sparse matrices
     handle.remove()
-    assert explain_lowering(layer, X, EDGES)[0].ran == "fused"
+    assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
 
 
 def test_a_message_hook_changes_the_output():
@@ -100,8 +100,8 @@ def test_decomposed_layers_force_the_message_path():
     layer = gdl.SAGEConv(4, 4)
     layer.decomposed_layers = 2
     layer.decomposed_layers = 1
-    assert explain_lowering(layer, X, EDGES)[0].ran == "fused"
-    assert "fused" in explain_lowering(gdl.GCNConv(4, 4, decomposed_layers=2), X, EDGES)[0].refused
+    assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
+    assert "compiled" in explain_lowering(gdl.GCNConv(4, 4, decomposed_layers=2), X, EDGES)[0].refused
 
 
 class OwnMessage(gdl.GATConv):
@@ -171,7 +171,7 @@ def test_a_subclass_that_overrides_nothing_stays_fused():
     class Named(gdl.GCNConv):
         """Only a name."""
 
-    assert explain_lowering(Named(4, 4), X, EDGES)[0].ran == "fused"
+    assert explain_lowering(Named(4, 4), X, EDGES)[0].ran == "compiled"
 
 
 @pytest.mark.parametrize("aggr", ["softmax", "std", "mul", ["mean", "max"]])
@@ -230,7 +230,7 @@ def test_integer_features():
     layer = gdl.GINConv(nn.Identity())
     x = torch.arange(5)[:, None]
     row = explain_lowering(layer, x.double(), EDGES)[0]
-    assert row.ran == "fused"
+    assert row.ran == "compiled"
     layer.eps = torch.zeros(1, dtype=torch.int64)
     out = runs_on_the_message_path_exact(layer, x)
     assert torch.equal(out, x + torch.zeros_like(x).index_add(0, EDGES[1], x[EDGES[0]]))
@@ -239,13 +239,13 @@ def test_integer_features():
 def runs_on_the_message_path_exact(layer, x):
     row = explain_lowering(layer, x, EDGES)[0]
     assert row.ran == "message"
-    assert "`x` is torch.int64, not floating point" in row.refused["fused"]
+    assert "`x` is torch.int64, not floating point" in row.refused["compiled"]
     return layer(x, EDGES)
 
 
 def test_mixed_dtypes_are_promoted_as_in_pyg():
     layer, weight = gdl.GraphConv(4, 4).double(), torch.rand(5)
-    assert explain_lowering(layer, X.double(), EDGES, weight)[0].ran == "fused"
+    assert explain_lowering(layer, X.double(), EDGES, weight)[0].ran == "compiled"
     theirs = pyg.GraphConv(4, 4).double()
     theirs.load_state_dict(layer.state_dict())
     close(layer(X.double(), EDGES, weight), theirs(X.double(), EDGES, weight))
@@ -261,7 +261,7 @@ def test_a_device_without_kernels():
     layer = gdl.SAGEConv(4, 4).to("meta")
     row = explain_lowering(layer, X.to("meta"), EDGES.to("meta"))[0]
     assert row.ran == "message"
-    assert "`x` is on meta: no kernels for meta" in row.refused["fused"]
+    assert "`x` is on meta: no kernels for meta" in row.refused["compiled"]
 
 
 def test_a_backend_that_is_missing(monkeypatch):
@@ -274,7 +274,7 @@ def test_transforms_of_functions():
     batch = torch.randn(3, 5, 4)
     layer._record = []
     out = torch.vmap(lambda x: layer(x, EDGES))(batch)
-    assert layer._record[0].refused["fused"] == "a torch.func transform is active"
+    assert layer._record[0].refused["compiled"] == "a torch.func transform is active"
     close(out, torch.stack([layer(x, EDGES) for x in batch]))
 
 
@@ -283,7 +283,7 @@ def test_forward_mode_differentiation():
     with torch.autograd.forward_ad.dual_level():
         layer._record = []
         out = layer(torch.autograd.forward_ad.make_dual(X, tangent), EDGES)
-        assert layer._record[0].refused["fused"] == "forward-mode differentiation is active"
+        assert layer._record[0].refused["compiled"] == "forward-mode differentiation is active"
         slope = torch.autograd.forward_ad.unpack_dual(out).tangent
     layer._record = None
     close(slope, layer(tangent, EDGES) - layer(0 * tangent, EDGES))
@@ -293,7 +293,7 @@ def test_edge_features_without_edge_dim():
     edge_attr = torch.rand(5)
     adjacency = SparseTensor(row=EDGES[1], col=EDGES[0], value=edge_attr, sparse_sizes=(5, 5))
     for layer, args in ((gdl.GATv2Conv(4, 4), (X, adjacency)), (gdl.TransformerConv(4, 4), (X, EDGES, edge_attr))):
-        layer.lowering = "fused"
+        layer.lowering = "compiled"
         with pytest.raises(ValueError, match="does not apply: `edge_attr`"):
             layer(*args)
 
@@ -310,7 +310,7 @@ def test_explain_mode_forces_the_message_path_and_ends():
     layer._edge_mask, layer._loop_mask, layer._apply_sigmoid = torch.ones(5), EDGES[0] != EDGES[1], False
     close(runs_on_the_message_path(layer, "explain mode needs every message"), expected)
     layer.explain = False
-    assert explain_lowering(layer, X, EDGES)[0].ran == "fused"
+    assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
@@ -348,7 +348,7 @@ def test_dropout_draws_the_same_numbers():
         gdl.TransformerConv(4, 4, dropout=0.5),
     ):
         found = []
-        for name in ("fused", "message"):
+        for name in ("compiled", "message"):
             layer.lowering = name
             torch.manual_seed(0)
             found.append(layer(X, EDGES))
@@ -363,7 +363,7 @@ def test_attention_weights_are_returned(name, sparse):
     ours, theirs = getattr(gdl, name)(4, 4, heads=2), getattr(pyg, name)(4, 4, heads=2)
     theirs.load_state_dict(ours.state_dict())
     edges = SparseTensor(row=EDGES[1], col=EDGES[0], sparse_sizes=(5, 5)) if sparse else EDGES
-    assert explain_lowering(ours, X, edges)[0].ran == "fused"
+    assert explain_lowering(ours, X, edges)[0].ran == "compiled"
     (out, weights), (expected, wanted) = (layer(X, edges, return_attention_weights=True) for layer in (ours, theirs))
     close(out, expected)
     if sparse:
