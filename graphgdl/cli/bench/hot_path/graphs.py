@@ -70,7 +70,7 @@ def power_law(n: int, e: int, scale: float, generator: Generator) -> Made:
     n, e = _scaled(n, scale), _scaled(e, scale)
     weight = torch.arange(1, n + 1, dtype=torch.float64).pow(-2 / 3)
     names = torch.randperm(n, generator=generator)
-    ends = names[torch.multinomial(weight, 3 * e, replacement=True, generator=generator)].view(2, -1)
+    ends = names[torch.multinomial(weight, 2 * (e + e // 2), replacement=True, generator=generator)].view(2, -1)
     return n, _distinct(n, ends[:, ends[0] != ends[1]], e, generator), _cloud(n, generator)
 
 
