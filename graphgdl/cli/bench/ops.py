@@ -44,6 +44,10 @@ def ops(
     from graphgdl.cli.bench.hot_path.report import print_report
     from graphgdl.cli.bench.progress import Progress
 
+    class Bar(Progress):
+        def move(self, label: str, share: float) -> None:
+            self._bar.update(self._task, description=label, completed=share)
+
     rows: list[Row] = []
     before_threads = torch.get_num_threads()
     try:
@@ -62,9 +66,8 @@ def ops(
         if threads is not None:
             torch.set_num_threads(threads)
         facts = environment(device)
-        with Progress() as progress:
-            progress.start("layers and ops")
-            for found in run_job(job, progress.note, lambda label, share: progress.advance(share, 1.0)):
+        with Bar() as bar:
+            for found in run_job(job, bar.note, bar.move):
                 rows += found
                 if json_file is not None:  # what is done stays when the run is interrupted
                     _write_rows(json_file, rows, facts)
