@@ -4,12 +4,12 @@ from importlib.metadata import version
 from typing import Any
 
 __version__ = version("graphgdl")
-__all__ = ["__version__", "explain_lowering"]
+__all__ = ["__version__", "accelerate", "decelerate", "explain_lowering"]
 
 
 def __getattr__(name: str) -> Any:  # torch is imported when something of it is asked for, not for the version
-    if name == "explain_lowering":
-        from graphgdl.nn import explain_lowering
+    if name in __all__:
+        import graphgdl.nn
 
-        return explain_lowering
+        return getattr(graphgdl.nn, name)
     raise AttributeError(f"module 'graphgdl' has no attribute {name!r}")

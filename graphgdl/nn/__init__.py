@@ -21,6 +21,7 @@ from torch_geometric.nn.norm import (
     PairNorm,
 )
 
+from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
 from graphgdl.nn.gat_conv import GATConv
@@ -36,6 +37,7 @@ from graphgdl.nn.sage_conv import SAGEConv
 from graphgdl.nn.transformer_conv import TransformerConv
 
 __all__ = [
+    "Accelerated",
     "AttentionalAggregation",
     "BatchNorm",
     "DeepSetsAggregation",
@@ -65,6 +67,8 @@ __all__ = [
     "SoftmaxAggregation",
     "SortAggregation",
     "TransformerConv",
+    "accelerate",
+    "decelerate",
     "explain_lowering",
     "global_add_pool",
     "global_max_pool",
