@@ -66,7 +66,8 @@ def ops(
         if threads is not None:
             torch.set_num_threads(threads)
         facts = environment(device)
-        with Bar() as bar:
+        bar = Bar()
+        with bar:
             for found in run_job(job, bar.note, bar.move):
                 rows += found
                 if json_file is not None:  # what is done stays when the run is interrupted
