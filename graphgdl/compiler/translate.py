@@ -102,7 +102,8 @@ class Translator:
             self.env[id(value)] = Array(node, row, fold, tuple(value.meta.shape))
             inputs.append(node)
         for value in tape.values:
-            if isinstance(value.meta, torch.Tensor) and value.meta.dtype == torch.int64 and value.func != "constant":
+            index = isinstance(value.meta, torch.Tensor) and value.meta.dtype == torch.int64 and not _counts(value)
+            if index and value.func != "constant":
                 continue  # the edge index, or made from it
             self.env[id(value)] = self._op(value)
         return inputs, [None if o is None else self._output(o) for o in tape.outputs]
@@ -667,7 +668,7 @@ class Translator:
     def _sum(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False, **_: Any) -> Array:
         array = self._arg(x)
         over_rows, axes = self._dims(array, dims)
-        node = self.p.pw("cast", array.node, dtype=self._dtype(value))
+        node = self.p.pw("cast", array.node, dtype="f32" if _counts(value) else self._dtype(value))
         node = self.p.sum(node, axes) if axes else node
         return self._reduced(value, array, self.p.total(node) if over_rows else node)
 
@@ -763,6 +764,10 @@ class Translator:
             (h, k), m = left.node.shape, right.node.shape[-1]
             node = p.total(p.pw("mul", p.view(left.node, (h, k, 1)), p.view(right.node, (h, 1, m))))
             return Array(node, None, 1, shape)
+        if left.row is None and right.row == 2:  # (h, n, k) (h, k, e): the same from the left
+            (h, n, k) = left.node.shape
+            node = p.sum(p.pw("mul", left.node, p.view(right.node, (h, 1, k))), [2])
+            return Array(node, 2, 1, shape)
         raise Refused("a batched product over edges or nodes")
 
     def _dot(self, value: Value, a: Any, b: Any) -> Array:
@@ -860,6 +865,11 @@ class Translator:
             raise Refused("random numbers that are not one row per edge or node")
         node = self.p.rand(self._arg(seed).node, stream, space, features, self._dtype(value))
         return self._like(node, value)
+
+
+def _counts(value: Value) -> bool:
+    """Whether `value` counts which features are true: an integer, kept as a float."""
+    return getattr(value.func, "_opname", "") == "sum" and value.args[0].meta.dtype == torch.bool
 
 
 def layout(shape: tuple[int, ...]) -> tuple[int | None, int, str, Shape]:

@@ -110,7 +110,7 @@ class RandomProgram:
         whole = whole and bound < EXACT
         error = 0.0 if whole else max(error, bound)
         if error > LARGEST_ERROR or not math.isfinite(bound):
-            return self.pool[-1]
+            return node
         known = self.facts.get(node)
         if known is None or (known.error, known.bound) > (error, bound):
             self.facts[node] = Fact(bound, error, whole)
@@ -269,7 +269,7 @@ def _features(draw, r: RandomProgram) -> None:
     op = draw(st.sampled_from(["view", "permute", "take", "cat", "sum", "amax", "expand", "reverse"]))
     same = (a.bound, a.error, a.whole)
     if op == "expand":
-        r.know(p.expand(x, (2, *x.shape)) if x.numel <= 48 and len(x.shape) < 3 and False else x, *same)
+        r.know(p.expand(p.view(x, (1, *x.shape)), (2, *x.shape)) if x.numel <= 80 and len(x.shape) < 3 else x, *same)
         return
     if not x.shape:
         r.know(p.view(x, (1, 1)), *same)
@@ -381,6 +381,34 @@ def _product(draw, r: RandomProgram) -> None:
     r.know(p.mmt(x, y), a.bound * b.bound * count, error)
 
 
+def _edge_layer(draw, r: RandomProgram) -> None:
+    """A product per edge that cannot be made per node, with what comes after it: it cuts a loop into tiles."""
+    p, x = r.program, _pick(draw, r, "E")
+    if x is None:
+        return
+    x = r.fit(p.pw("tanh", x), draw(st.sampled_from([(6,), (2, 8), (33,), (1, 5)])))
+    k, m = x.shape[-1], draw(st.sampled_from([3, 6, 17]))
+    w = r.fit(_pick(draw, r, "C") or _constant(draw, r), (k, m))
+    b = Fact(*_worst(r, w))
+    error = k * (b.error + b.bound * (LARGEST_ERROR / 1000 + k))
+    product = r.know(p.mm(x, w), b.bound * k, error)
+    if product not in r.facts:
+        return
+    after = draw(st.sampled_from(["nothing", "reduce dst", "reduce src", "rmax", "mmt", "total"]))
+    if after.startswith("reduce"):
+        end = after[-3:]
+        e = max(r.edges, 1)
+        r.know(p.reduce(p.pw("tanh", product), end, r.space_of(end)), e, e * (error + 4))
+    elif after == "rmax":
+        end = draw(st.sampled_from(["src", "dst"]))
+        r.know(p.rmax(product, end, r.space_of(end)), b.bound * k, error)
+    elif after in ("mmt", "total"):
+        e = max(r.edges, 1) * (2 if len(product.shape) > 1 else 1)
+        short = p.pw("tanh", product)
+        made = p.mmt(short, r.fit(short, (*short.shape[:-1], 3))) if after == "mmt" else p.total(short)
+        r.know(made, e, e * (2 * error + 8))
+
+
 def _constant(draw, r: RandomProgram) -> Node:
     numbers = [((7 * k + 3) % 11 - 5) / 4 for k in range(6)]
     node = r.program.table(numbers, (6,), r.dtype)
@@ -399,7 +427,7 @@ def _random(draw, r: RandomProgram) -> None:
 
 
 STEPS = [_leaf, _arithmetic, _arithmetic, _quotient, _smooth, _smooth, _unary, _discrete, _features, _features]
-STEPS += [_move, _move, _move, _move, _softmax, _std, _product, _product, _random]
+STEPS += [_move, _move, _move, _move, _softmax, _std, _product, _product, _edge_layer, _edge_layer, _random]
 
 
 @st.composite

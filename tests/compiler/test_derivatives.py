@@ -1,0 +1,105 @@
+"""Random messages, compiled and by PyG's message path: value, gradient and second derivative are equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+from loop_programs import Graph, graph
+from message_grammar import Generated, layers
+
+from graphgdl.compiler import execute
+
+RELATIVE = 1e-10
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_tiles():
+    """Tiles of a few edges: the graphs of these tests are small."""
+    with pytest.MonkeyPatch.context() as patcher:
+        patcher.setattr(execute, "TILE_BYTES", 1)
+        patcher.setattr(execute, "TILE_EDGES", 11)
+        patcher.setattr(execute, "PART_WORK", 500)
+        yield
+
+
+def inputs_of(layer: Generated, g: Graph, seed: int) -> tuple:
+    generator = torch.Generator().manual_seed(seed)
+    c, d = layer.widths
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    x = random(g.num_dst, c) if g.square else (random(g.num_src, c), random(g.num_dst, c))
+    return x, random(len(g.src), d)
+
+
+def leaves_of(layer: Generated, x, e) -> list[torch.Tensor]:
+    return [*(x if isinstance(x, tuple) else (x,)), e, *layer.parameters()]
+
+
+def derivatives(layer: Generated, lowering: str, g: Graph, seed: int, second: bool = True) -> dict[str, list[Any]]:
+    """Return value, gradients of a nonlinear function of it, and the Hessian times a vector."""
+    x, e = inputs_of(layer, g, seed)
+    leaves = leaves_of(layer, x, e)
+    layer.lowering = lowering
+    out = layer(x, g.edge_index, e)
+    generator = torch.Generator().manual_seed(seed + 1)
+    weight = torch.randn(out.shape, generator=generator, dtype=out.dtype)
+    first = torch.autograd.grad((torch.sin(out) * weight).sum(), leaves, create_graph=second, allow_unused=True)
+    found = {"value": [out], "gradient": list(first)}
+    if second:
+        # d/d leaves of <gradient, v>: misses nothing that a detached gradient would lose
+        vectors = [None if f is None else torch.randn(f.shape, generator=generator, dtype=f.dtype) for f in first]
+        along = sum((f * v).sum() for f, v in zip(first, vectors) if f is not None and f.requires_grad)
+        found["needs a gradient"] = [f is not None and f.requires_grad for f in first]
+        if isinstance(along, torch.Tensor):
+            found["second derivative"] = list(torch.autograd.grad(along, leaves, allow_unused=True))
+    return found
+
+
+def assert_same(layer: Generated, g: Graph, seed: int, relative: float = RELATIVE, second: bool = True) -> None:
+    expected = derivatives(layer, "message", g, seed, second)
+    found = derivatives(layer, "compiled", g, seed, second)
+    for what, theirs in expected.items():
+        mine = found.get(what, [None] * len(theirs))
+        if what == "needs a gradient":
+            lost = [k for k, (a, b) in enumerate(zip(mine, theirs, strict=True)) if b and not a]
+            assert not lost, f"gradients {lost} are detached: {layer.described} on {g}"
+            continue
+        scale = max((t.detach().abs().max().item() for t in theirs if t is not None and t.numel()), default=0)
+        scale = max(scale, 1e-3)
+        for k, (a, b) in enumerate(zip(mine, theirs, strict=True)):
+            a = torch.zeros_like(b) if a is None and b is not None else a
+            b = torch.zeros_like(a) if b is None and a is not None else b
+            if a is None:
+                continue
+            assert a.shape == b.shape and a.dtype == b.dtype
+            error = (a - b).abs().max().item() if a.numel() else 0.0
+            assert error <= relative * scale, f"{what} {k}: {error} of {scale}: {layer.described} on {g}"
+
+
+@st.composite
+def small_graphs(draw) -> Graph:
+    kind = draw(st.sampled_from(["isolated rows", "repeated edges", "self-loops", "hub", "unsorted", "sorted"]))
+    n = draw(st.sampled_from([3, 9, 14]))
+    m = n if draw(st.booleans()) else n + 2
+    return graph(kind, n, m, draw(st.sampled_from([1, 12, 41])), draw(st.integers(0, 99)))
+
+
+@settings(max_examples=25)
+@given(layers(), small_graphs(), st.integers(0, 99))
+def test_random_messages(layer, g, seed):
+    note(layer.described)
+    assert_same(layer, g, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(layers(most=10), small_graphs(), st.integers(0, 99))
+def test_many_random_messages(layer, g, seed):
+    note(layer.described)
+    assert_same(layer, g, seed)
