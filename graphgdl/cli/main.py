@@ -11,6 +11,7 @@ import graphgdl
 from graphgdl.cli.bench.ops import ops
 from graphgdl.cli.bench.wl import wl
 from graphgdl.cli.info import info
+from graphgdl.cli.warmup import warmup
 
 app = typer.Typer(help="Geometric deep learning as message passing.", no_args_is_help=True, add_completion=False)
 bench = typer.Typer(help="Benchmarks.", no_args_is_help=True)
@@ -18,6 +19,7 @@ bench.command("wl")(wl)
 bench.command("ops")(ops)
 app.add_typer(bench, name="bench")
 app.command("info")(info)
+app.command("warmup")(warmup)
 
 
 @bench.callback()

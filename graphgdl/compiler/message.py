@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
 
+from . import jit
 from .derive import Differentiable
 from .ir import Program
 from .prove import prove
@@ -137,7 +138,7 @@ def _made(
         values = [source(flat) for source in sources]
         enabled = torch.is_grad_enabled()
         wanted = [k for k, v in enumerate(values) if enabled and v.requires_grad and v.dtype in FLOATS]
-        key = hashlib.sha256(f"{square} {wanted}\n{recording.tape.text()}".encode()).hexdigest()
+        key = hashlib.sha256(f"{jit.fingerprint()} {square} {wanted}\n{recording.tape.text()}".encode()).hexdigest()
         found = _programs.get(key)
         if found is None:
             found = _programs[key] = _build(recording, wanted, layer, step, inputs, rows, square, sources, key)
@@ -170,7 +171,10 @@ def _build(
             found = made(topology(edge_index, num_src, num_dst), [source(flat) for source in sources])
             return found[: recording.returned]
 
-        prove(candidate, layer, step, inputs, rows, square, bool(wanted), [name for _, name in recording.effects])
+        mark = f"{key}.proved"
+        if jit.load(mark) is None:
+            prove(candidate, layer, step, inputs, rows, square, bool(wanted), [name for _, name in recording.effects])
+            jit.save(mark, b"")
         return made
     except Refused as refused:
         return str(refused)
