@@ -46,13 +46,13 @@ class DeviceExecutable:
                 memory |= set(run.made)
             memory -= set(step.tile)
 
-    def kernels(self) -> list[Source]:
-        """Return the text of all kernels, those for rows that are cut into pieces too."""
-        return [
-            s
-            for run in self._runs.values()
-            for s in (run.source, *run.pieces(), *([run.rows()] if run.kernel.rows else []))
-        ]
+    def kernels(self) -> list[tuple[Source, bool]]:
+        """Return the text of all kernels and whether their lanes are long, those for rows in pieces included."""
+        found = []
+        for run in self._runs.values():
+            found += [(run.source, False), (run.source, True), *((s, True) for s in run.pieces())]
+            found += [(run.rows(), False)] if run.kernel.rows else []
+        return found
 
     def __call__(self, graph: DeviceTopology, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs, each (rows, *features) or (*features)."""

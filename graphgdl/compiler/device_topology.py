@@ -163,11 +163,13 @@ def dealt(row: Tensor, begin: Tensor, end: Tensor) -> tuple[list[Lanes], Hubs | 
     limits = torch.tensor([len(powers) - 1, len(powers)], device=row.device)
     short, cut = torch.searchsorted(kind, limits).tolist()
     lanes = [
-        Lanes(row[a:b], begin[a:b], end[a:b], long) for a, b, long in ((0, short, False), (short, cut, True)) if b > a
+        Lanes(row[a:b].clone(), begin[a:b].clone(), end[a:b].clone(), long)
+        for a, b, long in ((0, short, False), (short, cut, True))
+        if b > a
     ]
     if cut == len(row):
         return lanes, None
-    row, begin, end = row[cut:], begin[cut:], end[cut:]
+    row, begin, end = row[cut:].clone(), begin[cut:].clone(), end[cut:].clone()
     count = (end - begin + PIECE - 1) // PIECE
     ptr = torch.cat([count.new_zeros(1), count.cumsum(0).int()])
     lane = torch.repeat_interleave(torch.arange(len(row), device=row.device), count.long())

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import triton
 import triton.language as tl
-from triton.language.extra import libdevice
+from triton.language.extra.cuda import libdevice
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 

@@ -1,4 +1,4 @@
-"""Compile a printed Triton kernel, choose its blocks, and launch it on CUDA tensors, or on any under Triton's interpreter."""
+"""Compile a printed Triton kernel, choose its blocks, and launch it: on CUDA tensors, or under Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from .device_topology import Lanes, Loops
+from .interpret import DTYPES
 from .ir import Node
 from .triton_printer import Source
 
-REGISTERS = 48  # 32-bit registers of one thread for the tensors that are alive together
+REGISTERS = 32  # 32-bit registers of one thread for the tensors that are alive together
+MOST_REGISTERS = 128  # given a limit, ptxas does not spill for the sake of more programs at a time
 PROGRAMS = 1024  # of a kernel that sums over rows
 
 
@@ -57,8 +59,8 @@ class Blocks:
     warps: int
 
 
-def blocks(source: Source, long: bool) -> Blocks:
-    """Choose lanes and warps, so that the tensors of a program stay in registers."""
+def blocks(source: Source, long: bool) -> list[Blocks]:
+    """Return shapes of a program to try, from the largest: the first that keeps its tensors in registers is launched."""
     words = (2 * source.widest + source.held) * source.wide // 4
     warps = 4
     while warps < 16 and words > 32 * warps * REGISTERS:
@@ -66,35 +68,56 @@ def blocks(source: Source, long: bool) -> Blocks:
     lanes = 1
     while lanes < 64 and 2 * lanes * words <= 32 * warps * REGISTERS:
         lanes *= 2
-    return Blocks(lanes, 1 if long else lanes, warps)
+    shapes = []
+    while lanes > 1:
+        shapes.append((lanes, warps))
+        lanes //= 2
+    while warps <= 16:
+        shapes.append((1, warps))
+        warps *= 2
+    return [Blocks(n, 1 if long else n, w) for n, w in shapes]
+
+
+def options(shape: Blocks) -> dict[str, int]:
+    """Return what Triton's compiler is told beside the constants of a kernel."""
+    return {"num_warps": shape.warps, "maxnreg": MOST_REGISTERS}
+
+
+_chosen: dict[tuple[str, bool, torch.device, bool], Blocks] = {}
 
 
 def launch(source: Source, lanes: Lanes, loops: Loops, arrays: dict[Node, Tensor]) -> dict[Node, Tensor]:
     """Run a kernel over lanes; return the partial sums of its totals, one row per program."""
     triton = require_triton()
-    shape = blocks(source, lanes.long)
+    like = loops.col
+    made = compiled(source.text)
+    header = (lanes.row, lanes.begin, lanes.end, loops.col, loops.edge, loops.pos)
+    wide = any(arrays[n].numel() >= 2**31 for n in source.arrays if n not in source.totals)
+
+    def arguments(shape: Blocks, tensors: list[Tensor | None]) -> dict[str, Any]:
+        values = dict(zip(made.arg_names, (*header, *tensors, loops.first, len(lanes)), strict=False))
+        values |= {"L": shape.lanes, "R": shape.rows, "INDEX": index_type(wide)}
+        return values | options(shape)
+
+    def sums(rows: int) -> dict[Node, Tensor]:
+        return {n: torch.empty((rows, *n.shape), dtype=DTYPES[n.dtype], device=like.device) for n in source.totals}
+
+    shapes = blocks(source, lanes.long)
+    shape = _chosen.get((source.text, lanes.long, like.device, wide)) if like.is_cuda else shapes[0]
+    if shape is None:
+        given = sums(1)
+        for shape in shapes:
+            binary = made.warmup(**arguments(shape, [given.get(n, arrays.get(n)) for n in source.arrays]), grid=(1,))
+            binary._init_handles()
+            if not binary.n_spills:
+                break
+        assert shape is not None
+        _chosen[source.text, lanes.long, like.device, wide] = shape
     programs = triton.cdiv(len(lanes), shape.rows)
     if source.totals:
         programs = min(programs, PROGRAMS)
-    like = loops.col
-    totals = {n: torch.empty((programs, *n.shape), dtype=_FLOATS[n.dtype], device=like.device) for n in source.totals}
-    tensors = [totals[n] if n in totals else arrays[n] for n in source.arrays]
-    wide = any(t.numel() >= 2**31 for t in tensors)
-    compiled(source.text)[(programs,)](
-        lanes.row,
-        lanes.begin,
-        lanes.end,
-        loops.col,
-        loops.edge,
-        loops.pos,
-        *tensors,
-        loops.first,
-        len(lanes),
-        L=shape.lanes,
-        R=shape.rows,
-        INDEX=index_type(wide),
-        num_warps=shape.warps,
-    )
+    totals = sums(programs)
+    made[(programs,)](**arguments(shape, [totals.get(n, arrays.get(n)) for n in source.arrays]))
     return totals
 
 
@@ -124,6 +147,3 @@ def index_type(wide: bool) -> Any:
     import triton.language as tl
 
     return tl.int64 if wide else tl.int32
-
-
-_FLOATS = {"f32": torch.float32, "f64": torch.float64}

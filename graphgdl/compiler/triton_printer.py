@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from .ir import REDUCTIONS, Node
@@ -37,7 +37,22 @@ _INFIX = {
 _LOGIC = {"and": "&", "or": "|"}
 _BUILTIN = {"exp": "tl.exp", "log": "tl.log", "sin": "tl.sin", "cos": "tl.cos", "erf": "tl.erf", "sqrt": "tl.sqrt"}
 _BUILTIN |= {"rsqrt": "tl.rsqrt", "floor": "tl.floor", "abs": "tl.abs", "sigmoid": "tl.sigmoid", "where": "tl.where"}
-_DEVICE = set("log1p expm1 tan asin acos atan sinh cosh tanh pow atan2 sign maximum minimum".split())
+_DEVICE = {
+    "log1p",
+    "expm1",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "pow",
+    "atan2",
+    "sign",
+    "maximum",
+    "minimum",
+}
 _VIEWS = ("view", "expand", "permute", "take")
 ENTRY, ROW, EDGE = 0, 1, 2
 MAX_ELEMENTS = 16384  # of one tensor with one lane
@@ -214,7 +229,7 @@ class Printer:
             "from graphgdl.compiler import triton_device as device",
             "",
             "",
-            "@triton.jit",
+            '@triton.jit(do_not_specialize=["first", "count"])',
             f"def kernel({', '.join(arguments)}):",
             *(f"    {line}" for line in head),
         ]
@@ -230,17 +245,22 @@ class Printer:
         self.lines[ROW], self.lines[EDGE] = [], []
         starts: list[str] = []
         after: list[str] = []
+        self.finished: list[tuple[Node, Index, Value]] = []
         for root in sorted(roots, key=lambda r: -len([d for d in r.shape if d > 1])):
             if root.space == "E":
-                index = self._axes_of(root, root.shape)
-                self._store(root, "edge", index, self.value(root, index), EDGE)
+                for part, index, place in self._parts(root, root):
+                    self._store(root, "edge", place, self.value(part, index), EDGE)
             elif not _counts(root):
-                after += self._reduction(root, starts)
+                for part, index, place in self._parts(root, root.args[0]):
+                    after += self._reduction(root, part, index, place, starts)
         loop = self.lines[EDGE]
         before, self.lines[ROW] = starts + self.lines[ROW], after
-        for root in roots:
-            if root.op in REDUCTIONS:
-                self._finish(root)
+        for root in (r for r in roots if r.space != "E" and _counts(r)):
+            index = self._axes_of(root, root.shape)
+            text = f"(end_ - begin_).to({TYPES[root.dtype]}) * {self.value(root.args[0], index).text}"
+            self.finished.append((root, index, Value(self._let(ROW, text), root.dtype, ROW, frozenset())))
+        for root, place, value in self.finished:
+            self._finish(root, place, value)
         self.written |= {r: self.sweep for r in roots if r.op != "total"}
         out = list(before)
         if loop:
@@ -256,10 +276,24 @@ class Printer:
 
     # --- reductions
 
-    def _reduction(self, root: Node, starts: list[str]) -> list[str]:
-        """Print the accumulation of one reduction, and return what finishes it after the loop."""
-        x = root.args[0]
-        index = self._axes_of(root, x.shape)
+    def _parts(self, root: Node, x: Node) -> list[tuple[Node, Index, Index]]:
+        """Return what is computed for a root apart: the value, at which index, and where that lies in the root."""
+        if x.op != "cat" or x in self.memory or x in self.written:
+            index = self._axes_of(root, x.shape)
+            return [(x, index, index)]
+        found, start = [], 0
+        for part in x.args:
+            index = place = self._axes_of(part, part.shape)
+            if start:
+                number = self._number(index[x.attr])
+                shifted = Digit(x.shape[x.attr], f"({number.text} + {start})", number.axes)
+                place = (*index[: x.attr], (shifted,), *index[x.attr + 1 :])
+            found.append((part, index, place))
+            start += part.shape[x.attr]
+        return found
+
+    def _reduction(self, root: Node, x: Node, index: Index, place: Index, starts: list[str]) -> list[str]:
+        """Print the accumulation of one part of a reduction, and return what finishes it after the loop."""
         value = self.value(x, index)
         axes = frozenset(d.axis for digits in index for d in digits if d.axis is not None)
         self._note(axes, value.kind)
@@ -274,7 +308,7 @@ class Printer:
             done = [f"{name} = tl.sum({name}, 0, keep_dims=True)"]
             if root.op == "total":
                 self.total_ends += done
-                offset = f"o + tl.program_id(0) * {x.numel} + {self._flat(x, index)}"
+                offset = f"o + tl.program_id(0) * {root.numel} + {self._flat(root, place)}"
                 self.total_ends.append(f"tl.store({self._array(root)} + {offset}, {name}{self._mask(axes, ())})")
                 return []
         elif root.op == "rmax":
@@ -289,27 +323,22 @@ class Printer:
             lines.append(f"{name} = tl.where(begin_ < end_, {name}, 0)")
         if root.op == "rarg":
             if self.pieces:  # to combine pieces takes their greatest values too
-                peak = self.peaks[root] = replace(root, op="rmax", dtype=x.dtype)
-                offset = self._offset(peak, "lane", index, ROW)
+                peak = self.peaks.setdefault(root, replace(root, op="rmax", dtype=x.dtype))
+                offset = self._offset(peak, "lane", place, ROW)
                 lines.append(f"tl.store({self._array(peak)} + {offset}, {name}{self._mask(axes, (), ROW)})")
             name = f"{name}_id"
             if not self.pieces:
                 lines.append(f"{name} = tl.where({name} == device.NONE, -1, {name})")
-        self.memo[root, index, ()] = Value(name, root.dtype, ROW, axes)
+        self.finished.append((root, place, Value(name, root.dtype, ROW, axes)))
         return lines
 
-    def _finish(self, root: Node) -> None:
+    def _finish(self, root: Node, place: Index, value: Value) -> None:
         """Store a finished reduction; it stays at hand for the sweeps and row values that follow."""
-        index = self._axes_of(root, root.shape)
-        if _counts(root):
-            number = self.value(root.args[0], index)
-            name = self._let(ROW, f"(end_ - begin_).to({TYPES[root.dtype]}) * {number.text}")
-            self.memo[root, index, ()] = Value(name, root.dtype, ROW, frozenset())
-        value = self.memo[root, index, ()]
+        self.memo[root, place, ()] = value
         if self.kernel.adds and not self.pieces:
-            old = self._load(root, "row", index, (), ROW)
+            old = self._load(root, "row", place, (), ROW)
             value = replace(value, text=f"{value.text} + {old.text}")
-        self._store(root, "lane" if self.pieces else "row", index, value, ROW)
+        self._store(root, "lane" if self.pieces else "row", place, value, ROW)
 
     # --- values
 
@@ -580,7 +609,7 @@ class Printer:
         """Look up the position in a constant list, by runs of equal steps."""
         if size == 1:
             return ()
-        steps = [b - a for a, b in zip(positions, positions[1:])]
+        steps = [b - a for a, b in pairwise(positions)]
         if len(set(steps)) <= 1:
             step = steps[0] if steps else 0
             moved = f"{place.text} * {step}" if step != 1 else place.text

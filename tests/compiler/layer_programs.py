@@ -18,7 +18,10 @@ from torch_geometric.nn import (
 )
 from torch_geometric.nn.models.schnet import CFConv, ShiftedSoftplus
 
+from graphgdl.compiler import derive
 from graphgdl.compiler.derive import Differentiable
+from graphgdl.compiler.device_execute import DeviceExecutable
+from graphgdl.compiler.interpret import Edges, interpret
 from graphgdl.compiler.ir import Program
 from graphgdl.compiler.trace import flatten, record, rows_of
 from graphgdl.compiler.translate import translate
@@ -78,7 +81,7 @@ class Gaussian(MessagePassing):
 
 
 def layer(name: str, c: int, h: int = 3) -> tuple[MessagePassing, dict[str, tuple]]:
-    """Return a layer of `c` channels (per head where it has `h` heads), and the shapes of its inputs: ('n' or 'e', *features)."""
+    """Return a layer of `c` channels, per head if it has `h` heads, and its inputs' shapes: ('n' or 'e', *features)."""
     x = ("n", c)
     torch.manual_seed(0)
     made = {
@@ -152,3 +155,44 @@ class Compiled:
         for (module, name), value in zip(recording.effects, found[recording.returned :]):
             (self.layer.get_submodule(module) if module else self.layer).__dict__[name] = value
         return found[0] if recording.single else tuple(found[: recording.returned])
+
+
+def printed(name: str, c: int, order: int, monkeypatch, dtype: torch.dtype = torch.float32) -> list[DeviceExecutable]:
+    """Return the programs of a layer and its derivatives up to `order`, printed for a device and run by the interpreter."""
+    made: list[DeviceExecutable] = []
+
+    class Printed(DeviceExecutable):
+        def __init__(self, inputs, outputs) -> None:
+            super().__init__(inputs, outputs)
+            made.append(self)
+
+        def __call__(self, graph, values):
+            return interpret(self.outputs, dict(zip(self.inputs, values, strict=True)), graph)
+
+    monkeypatch.setattr(derive, "Executable", Printed)
+    conv, shapes = layer(name, c)
+    conv = conv.to(dtype)
+    edge_index = torch.tensor([[0, 1, 2, 2, 3, 0], [1, 2, 0, 3, 3, 2]])
+    given = {k: v.requires_grad_() for k, v in inputs(shapes, 4, 6, dtype).items()}
+    Compiled(conv, lambda ei, num_src, num_dst: Edges(ei[0], ei[1], num_src, num_dst))
+    derivatives(conv, given, edge_index, order)
+    return made
+
+
+def derivatives(conv: MessagePassing, given: dict[str, Tensor], edge_index: Tensor, order: int) -> list[list[Tensor]]:
+    """Return the results of a layer, the gradient of a number made of them, and second derivatives, up to `order`.
+
+    A derivative by what does not matter is zero.
+    """
+    out = conv(edge_index=edge_index, **given)
+    out = out if isinstance(out, tuple) else (out,)
+    found = [list(out)]
+    at = [*given.values(), *conv.parameters()]
+    generator = torch.Generator().manual_seed(3)
+    weights = [torch.randn(o.shape, generator=generator).to(o) for o in out]
+    value = sum((torch.tanh(o) * w).sum() for o, w in zip(out, weights, strict=True))
+    for _ in range(order):
+        gradients = torch.autograd.grad(value, at, create_graph=True, allow_unused=True)
+        found.append([torch.zeros_like(x) if g is None else g for g, x in zip(gradients, at, strict=True)])
+        value = sum((g**2).sum() for g in gradients[: len(given)] if g is not None)
+    return found
