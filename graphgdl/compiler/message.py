@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from operator import is_, itemgetter
+from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -15,33 +17,53 @@ from torch_geometric.nn.conv import MessagePassing
 
 from . import jit
 from .derive import Differentiable
+from .guards import Guard
 from .ir import Program
 from .prove import prove
 from .tape import Refused
 from .topology import topology
-from .trace import FLOATS, Recording, flatten, record, rows_of
+from .trace import FLOATS, HALVES, Recording, flatten, record, rows_of, twin
 from .translate import translate
 
-MOST_VARIANTS = 16  # of one layer's options, before it is left to the message path
-_METHODS = ("message", "aggregate", "update", "edge_update")
-_OWN = frozenset(type("_Plain", (MessagePassing,), {})().__dict__) - {"training", "node_dim", "flow"}
-_FROZEN = (int, float, str, bool, type(None), torch.dtype)
+INLINE = 4096  # entries of a matrix up to which a product per edge is made inside a row loop
+MOST_VARIANTS = 64  # of one layer's options and kinds of inputs, before it is left to the message path
 Key = tuple[Any, ...]
+Source = Callable[[dict[str, Tensor]], Tensor]
+Candidate = Callable[[Tensor, int, int, dict[str, Any]], Sequence[Tensor]]
 
 
-@dataclass
+@dataclass(slots=True)
 class Variant:
-    """One recording of a layer, or the reason why there is none, valid while the guard holds."""
+    """One recording of a layer, or the reason why there is none, valid while the guard holds.
 
-    guard: Callable[[], bool]
+    Attributes:
+        guard: None where the reason is not to be remembered.
+        reason: why the message path must run, or None.
+        recording: what was recorded.
+        compiled: what runs it.
+        sources: where each input of the program comes from.
+        half: the 16-bit dtype of inputs and results, which are computed in float32, or None.
+    """
+
+    guard: Guard | None = None
     reason: str | None = None
     recording: Recording | None = None
     compiled: Differentiable | None = None
-    sources: Sequence[Callable[[dict[str, Tensor]], Tensor]] = ()
+    sources: Sequence[Source] = ()
+    half: torch.dtype | None = None
 
 
-_layers: weakref.WeakKeyDictionary[MessagePassing, dict[Key, list[Variant]]] = weakref.WeakKeyDictionary()
+@dataclass(slots=True)
+class _Known:
+    """All variants of one layer."""
+
+    by_key: dict[Key, list[Variant]] = field(default_factory=dict)
+    count: int = 0
+
+
+_layers: weakref.WeakKeyDictionary[MessagePassing, _Known] = weakref.WeakKeyDictionary()
 _programs: dict[str, Differentiable | str] = {}
+_lock = threading.RLock()  # one message is recorded at a time
 
 
 def compiled(
@@ -57,22 +79,31 @@ def compiled(
         num_dst: number of destinations.
         inputs: what `propagate` is called with.
     """
+    num_edges = edge_index.shape[1]
+    if not (num_src and num_dst and num_edges):
+        return Variant(reason="the graph has no edges")
     known = _layers.get(layer)
     if known is None:
-        known = _layers[layer] = {}
+        known = _layers.setdefault(layer, _Known())
     try:
-        key = _key(step, inputs, num_src, num_dst, edge_index.size(1))
+        key = _key(step, inputs, num_src, num_dst, num_edges)
+        variants = known.by_key.get(key, ())
     except TypeError:
-        return Variant(lambda: False, reason="an argument of propagate is neither a tensor nor a plain value")
-    variants = known.setdefault(key, [])
+        return Variant(reason="an argument of propagate is neither a tensor nor a plain value")
     for variant in variants:
-        if variant.guard():
+        if variant.guard.holds(layer):  # type: ignore[union-attr]
             return variant
-    if len(variants) >= MOST_VARIANTS:
-        return Variant(lambda: False, reason=f"its options changed more than {MOST_VARIANTS} times")
-    variant = _made(layer, step, num_src, num_dst, edge_index.size(1), inputs)
-    variants.append(variant)
-    return variant
+    with _lock:
+        for variant in known.by_key.get(key, ()):  # made meanwhile by another thread
+            if variant.guard.holds(layer):  # type: ignore[union-attr]
+                return variant
+        if known.count >= MOST_VARIANTS:
+            return Variant(reason=f"its options or kinds of inputs changed more than {MOST_VARIANTS} times")
+        variant = _made(layer, step, num_src, num_dst, num_edges, inputs)
+        if variant.guard is not None:
+            known.count += 1
+            known.by_key[key] = [variant, *known.by_key.get(key, ())]
+        return variant
 
 
 def run(
@@ -83,15 +114,23 @@ def run(
     assert recording is not None and function is not None
     flat = flatten(inputs)
     values = [source(flat) for source in variant.sources]
-    found = function(topology(edge_index, num_src, num_dst), values)
+    found = _evaluated(function, topology(edge_index, num_src, num_dst), values, variant.half)
     for (module, name), value in zip(recording.effects, found[recording.returned :]):
         (layer.get_submodule(module) if module else layer).__dict__[name] = value
     return found[0] if recording.single else tuple(found[: recording.returned])
 
 
+def _evaluated(function: Differentiable, graph: Any, values: list[Tensor], half: torch.dtype | None) -> list[Tensor]:
+    if half is None:
+        return function(graph, values)
+    found = function(graph, [v.float() if v.dtype == half else v for v in values])
+    return [f.to(half) if f.is_floating_point() else f for f in found]
+
+
 def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edges: int) -> Key:
+    """Return what a recording depends on besides the layer: kinds of tensors, which rows they have, plain values."""
     sizes = (num_src, num_dst, num_edges)
-    parts: list[Any] = [step, num_src == num_dst, torch.is_grad_enabled()]
+    parts: list[Any] = [step, num_src == num_dst, torch.is_grad_enabled(), torch.get_default_dtype()]
     for name, value in inputs.items():
         if isinstance(value, Tensor):
             parts.append((name, _signature(value, sizes)))
@@ -99,19 +138,19 @@ def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edge
             parts.append((name, *(_signature(v, sizes) if isinstance(v, Tensor) else v for v in value)))
         else:
             parts.append((name, value, type(value)))
-    key = tuple(parts)
-    hash(key)
-    return key
+    return tuple(parts)
 
 
 def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
     shape = tensor.shape
     rows = shape[0] if shape else -1
     return (
+        type(tensor),
         shape[1:],
         tensor.dtype,
+        tensor.device,
         tensor.requires_grad,
-        rows if rows not in sizes else sizes.index(rows),
+        sizes.index(rows) if rows in sizes else -1 - rows,
         rows == sizes[2],
     )
 
@@ -119,34 +158,49 @@ def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
 def _made(
     layer: MessagePassing, step: str, num_src: int, num_dst: int, num_edges: int, inputs: dict[str, Any]
 ) -> Variant:
-    guard = _guard(layer)
     try:
-        if not num_src or not num_dst or not num_edges:
-            raise Refused("the graph has no edges")
+        guard = Guard(layer)
+    except Refused as refused:
+        return Variant(reason=str(refused))
+    try:
         square = num_src == num_dst
         rows = rows_of(layer, step, inputs, num_src, num_dst, num_edges)
-        for name, tensor in flatten(inputs).items():
-            if tensor.device.type != "cpu":
-                raise Refused(f"`{name}` is on {tensor.device}: compiled loops run on the CPU")
+        flat = flatten(inputs)
+        for name, tensor in flat.items():
+            _check(name, tensor)
             if 0 in tensor.shape[1:]:
                 raise Refused(f"`{name}` has no features")
         _check_modules(layer)
         recording = record(layer, step, inputs, rows, square)
-        guard = _guard(layer, {name for _, name in recording.effects})
+        if not guard.holds(layer):
+            raise Refused("the message changes what it reads")
+        guard = Guard(layer, recording.effects)
         sources = [_source(layer, kind, name) for kind, name in recording.inputs]
-        flat = flatten(inputs)
         values = [source(flat) for source in sources]
+        half = _half(recording, values)
         enabled = torch.is_grad_enabled()
-        wanted = [k for k, v in enumerate(values) if enabled and v.requires_grad and v.dtype in FLOATS]
-        key = hashlib.sha256(f"{jit.fingerprint()} {square} {wanted}\n{recording.tape.text()}".encode()).hexdigest()
+        wanted = [k for k, v in enumerate(values) if enabled and v.requires_grad]
+        key = hashlib.sha256(f"{jit.fingerprint()} {half} {square} {wanted}\n{recording.tape.text()}".encode()).hexdigest()
         found = _programs.get(key)
         if found is None:
-            found = _programs[key] = _build(recording, wanted, layer, step, inputs, rows, square, sources, key)
+            found = _programs[key] = _build(recording, wanted, layer, step, inputs, rows, square, half, key)
         if isinstance(found, str):
             raise Refused(found)
-        return Variant(guard, None, recording, found, sources)
+        return Variant(guard, None, recording, found, sources, half)
     except Refused as refused:
-        return Variant(guard, reason=str(refused))
+        return Variant(guard, str(refused))
+
+
+def _half(recording: Recording, values: Sequence[Tensor]) -> torch.dtype | None:
+    """Return the 16-bit dtype that the message is called in, or None; refuse what is no number or of several kinds."""
+    for (kind, name), value in zip(recording.inputs, values):
+        if kind != "seed" and value.dtype not in (*FLOATS, *HALVES, torch.bool):
+            raise Refused(f"`{name}` is {value.dtype}, not floating point")
+    kinds = {v.dtype for v in values if v.is_floating_point()}
+    halves = [d for d in HALVES if d in kinds]
+    if halves and len(kinds) > 1:
+        raise Refused(f"it reads {' and '.join(sorted(map(str, kinds)))} together")
+    return halves[0] if halves else None
 
 
 def _build(
@@ -157,114 +211,71 @@ def _build(
     inputs: dict[str, Any],
     rows: dict[str, int | None],
     square: bool,
-    sources: Sequence[Callable[[dict[str, Tensor]], Tensor]],
+    half: torch.dtype | None,
     key: str,
 ) -> Differentiable | str:
-    try:
-        program = Program()
-        names = ["", *(f"{kind} {name}" for kind, name in recording.inputs)]
-        nodes, outputs = translate(recording.tape, program, names)
-        made = Differentiable(program, recording.tape, nodes, [o for o in outputs if o is not None], wanted)
+    """Compile a recording, and prove it: in float32 where it is computed so, and in its own dtypes; or say why not."""
+    program = Program(inline=INLINE)
+    names = ["", *(f"{kind} {name}" for kind, name in recording.inputs)]
 
-        def candidate(edge_index: Tensor, num_src: int, num_dst: int, given: dict[str, Any]) -> Any:
+    def candidate(made: Differentiable, model: MessagePassing, dtype: torch.dtype | None, seed: Tensor) -> Candidate:
+        sources = [_source(model, kind, name, seed) for kind, name in recording.inputs]
+
+        def call(edge_index: Tensor, num_src: int, num_dst: int, given: dict[str, Any]) -> Sequence[Tensor]:
             flat = flatten(given)
-            found = made(topology(edge_index, num_src, num_dst), [source(flat) for source in sources])
-            return found[: recording.returned]
+            values = [source(flat) for source in sources]
+            return _evaluated(made, topology(edge_index, num_src, num_dst), values, dtype)[: recording.returned]
 
-        mark = f"{key}.proved"
-        if jit.load(mark) is None:
-            prove(candidate, layer, step, inputs, rows, square, bool(wanted), [name for _, name in recording.effects])
+        return call
+
+    try:
+        with torch.inference_mode(False):
+            nodes, outputs = translate(recording.tape, program, names)
+            made = Differentiable(program, recording.tape, nodes, [o for o in outputs if o is not None], wanted)
+            mark = f"{key}.proved"
+            if jit.load(mark) is not None:
+                return made
+            for widened in (half, None) if half else (None,):
+                model = twin(layer, widened)
+                computed = None if widened else half
+                prove(partial(candidate, made, model, computed), model, step, inputs, rows, square, bool(wanted), widened)
             jit.save(mark, b"")
-        return made
+            return made
     except Refused as refused:
         return str(refused)
+    except Exception as error:  # whatever fails here, the message path still runs
+        text = str(error).splitlines() or [""]
+        return f"{type(error).__name__} while it was compiled and proved: {text[0][:200]}"
 
 
-def _source(layer: nn.Module, kind: str, name: str) -> Callable[[dict[str, Tensor]], Tensor]:
+def _source(layer: nn.Module, kind: str, name: str, seed: Tensor | None = None) -> Source:
     """Return a function that finds an input of the program among the arguments, the layer, or draws the seed."""
     if kind == "input":
         return itemgetter(name)
     if kind == "seed":
-        return lambda _: torch.randint(-(2**63), 2**63 - 1, ())
+        return lambda _: torch.randint(-(2**63), 2**63 - 1, ()) if seed is None else seed
     path, _, last = name.rpartition(".")
     module = layer.get_submodule(path)
     store = module._parameters if last in module._parameters else module._buffers
     return lambda _: store[last]  # type: ignore[return-value]
 
 
+def _check(name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that is not plain, in memory, and strided."""
+    if type(tensor) not in (Tensor, nn.Parameter):
+        raise Refused(f"`{name}` is a {type(tensor).__name__}")
+    if tensor.device.type != "cpu":
+        raise Refused(f"`{name}` is on {tensor.device}: compiled loops run on the CPU")
+    if tensor.layout is not torch.strided:
+        raise Refused(f"`{name}` has the layout {tensor.layout}")
+
+
 def _check_modules(layer: nn.Module) -> None:
     for name, module in layer.named_modules():
-        if name and (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks):
+        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+        if name and any(hooks):
             raise Refused(f"a hook is registered on `{name}`")
         if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
             raise Refused(f"`{name}` has uninitialised parameters")
     for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
-        if tensor.device.type != "cpu":
-            raise Refused(f"`{name}` is on {tensor.device}: compiled loops run on the CPU")
-
-
-def _guard(layer: nn.Module, ignored: set[str] | None = None) -> Callable[[], bool]:
-    """Return a function that says whether what a message can read of the layer is as it was.
-
-    Attributes are compared by identity, containers of plain values by content, parameters by shape, dtype and whether
-    they need a gradient; of globals and closures of the layer's own methods, plain values.
-    """
-    checks: list[tuple[dict[str, Any], Callable[[Any], Any], tuple[Any, ...]]] = []
-    contents: list[tuple[Any, Any]] = []
-    hooks: list[dict[Any, Any]] = []
-    tensors: list[tuple[dict[str, Any], str, tuple[Any, ...]]] = []
-    for path, module in layer.named_modules():
-        own = module.__dict__
-        names = [n for n in own if n not in (ignored or ()) and not (path == "" and n in _OWN) and n not in _INTERNAL]
-        if len(names) > 1:
-            checks.append((own, itemgetter(*names), tuple(own[n] for n in names)))
-        contents += [(own[n], _frozen(own[n])) for n in names if isinstance(own[n], list | dict | set)]
-        children = module._modules
-        if children:
-            getter = itemgetter(*children) if len(children) > 1 else lambda d, key=next(iter(children)): (d[key],)
-            checks.append((children, getter, tuple(children.values())))  # type: ignore[arg-type]
-        if path:
-            hooks += [module._forward_hooks, module._forward_pre_hooks]
-        for store in (module._parameters, module._buffers):
-            tensors += [(store, n, _shape(t)) for n, t in store.items()]
-    for method in _METHODS:
-        function = getattr(type(layer), method, None)
-        code = getattr(function, "__code__", None)
-        if code is not None:
-            space = function.__globals__  # type: ignore[union-attr]
-            names = [n for n in code.co_names if n in space and isinstance(space[n], _FROZEN)]
-            contents += [(_Global(space, n), space[n]) for n in names]
-
-    def holds() -> bool:
-        return (
-            all(all(map(is_, get(store), values)) for store, get, values in checks)
-            and not any(hooks)
-            and all(_shape(store.get(name)) == shape for store, name, shape in tensors)
-            and all(_frozen(value) == content for value, content in contents)
-        )
-
-    return holds
-
-
-_INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
-
-
-class _Global:
-    """A global that a method reads."""
-
-    def __init__(self, space: dict[str, Any], name: str) -> None:
-        self.space, self.name = space, name
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, _Global):
-        return value.space.get(value.name)
-    if isinstance(value, dict):
-        return tuple((k, _frozen(v)) for k, v in value.items())
-    if isinstance(value, list | tuple | set):
-        return tuple(_frozen(v) for v in value)
-    return value if isinstance(value, _FROZEN) else id(value)
-
-
-def _shape(tensor: Tensor | None) -> Any:
-    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.requires_grad)
+        _check(name, tensor)

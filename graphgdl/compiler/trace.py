@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
@@ -12,6 +15,7 @@ from torch_geometric.nn.conv import MessagePassing
 from .tape import DESTINATIONS, EDGES, NODES, SOURCES, Recorder, Refused, Tape
 
 FLOATS = (torch.float32, torch.float64)
+HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclass
@@ -32,6 +36,19 @@ class Recording:
     effects: list[tuple[str, str]]
 
 
+_CONTAINERS = (list, dict, set)
+
+
+def twin(layer: MessagePassing, widened: torch.dtype | None = None) -> MessagePassing:
+    """Return a copy of a layer with tensors of its own, those of dtype `widened` as float32."""
+    copies: dict[int, Tensor] = {}
+    for tensor in [*layer.parameters(), *layer.buffers()]:
+        copy = tensor.detach().clone()
+        copy = copy.float() if copy.dtype == widened else copy
+        copies[id(tensor)] = copy.requires_grad_(tensor.requires_grad)
+    return _shadow(layer, copies, {})  # type: ignore[return-value]
+
+
 def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Module, nn.Module]) -> nn.Module:
     """Return a copy of a module and its children that share all attributes but the tensors, which are stand-ins.
 
@@ -40,7 +57,7 @@ def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Modul
     if module in made:
         return made[module]
     copy = made[module] = object.__new__(type(module))
-    copy.__dict__.update(module.__dict__)
+    copy.__dict__.update({n: v.copy() if type(v) in _CONTAINERS else v for n, v in module.__dict__.items()})
     for store in ("_parameters", "_buffers"):
         tensors = module.__dict__[store]
         copy.__dict__[store] = {n: None if t is None else stand_ins[id(t)] for n, t in tensors.items()}
@@ -104,7 +121,7 @@ def record(
     rows: dict[str, int | None],
     square: bool,
 ) -> Recording:
-    """Run `layer.propagate` or `layer.edge_updater` on tensors without values, and record it.
+    """Run `layer.propagate` or `layer.edge_updater` on tensors without values, and record it; 16-bit floats as float32.
 
     Args:
         layer: the layer; it is not touched.
@@ -118,13 +135,10 @@ def record(
     """
     recorder = Recorder()
     flat = flatten(inputs)
-    for name, tensor in flat.items():
-        if type(tensor) not in (Tensor, nn.Parameter):
-            raise Refused(f"`{name}` is a {type(tensor).__name__}")
 
     def meta(tensor: Tensor, count: int | None) -> Tensor:
         shape = tuple(tensor.shape) if count is None else (count, *tensor.shape[1:])
-        return torch.empty(shape, dtype=tensor.dtype, device="meta")
+        return torch.empty(shape, dtype=torch.float32 if tensor.dtype in HALVES else tensor.dtype, device="meta")
 
     edge_index = torch.empty((2, EDGES), dtype=torch.int64, device="meta")
     stand_ins = {name: meta(tensor, rows[name]) for name, tensor in flat.items()}
@@ -148,7 +162,8 @@ def record(
         arguments["size"] = (NODES, NODES) if square else (SOURCES, DESTINATIONS)
     shadows: dict[nn.Module, nn.Module] = {}
     shadow = _shadow(layer, {id(state[name]): tensor for name, tensor in state_meta.items()}, shadows)
-    before = {copy: dict(copy.__dict__) for copy in shadows.values()}
+    before = {copy: _attributes(copy) for copy in shadows.values()}
+    chance = _chance()
     try:
         with recorder, torch.enable_grad():
             result = method(shadow, edge_index, **arguments)
@@ -157,6 +172,8 @@ def record(
     except Exception as error:
         text = str(error).splitlines() or [""]
         raise Refused(f"{type(error).__name__} when run without values: {text[0][:200]}") from error
+    if _chance() != chance:
+        raise Refused("it draws random numbers outside torch")
     effects = _effects(shadow, before)
     single = isinstance(result, Tensor)
     results = [result] if single else list(result)
@@ -173,7 +190,18 @@ def record(
     )
 
 
-def _effects(shadow: nn.Module, before: dict[nn.Module, dict[str, Any]]) -> list[tuple[str, str, Tensor]]:
+def _chance() -> tuple[Any, ...]:
+    """Return where the generators of Python and NumPy stand."""
+    name, keys, *rest = np.random.get_state()
+    return random.getstate(), name, keys.tobytes(), tuple(rest)  # type: ignore[union-attr]
+
+
+def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
+    """Return the attributes of a module, each with a copy of what it contains."""
+    return {n: (v, v.copy() if type(v) in _CONTAINERS else None) for n, v in module.__dict__.items()}
+
+
+def _effects(shadow: nn.Module, before: dict[nn.Module, dict[str, tuple[Any, Any]]]) -> list[tuple[str, str, Tensor]]:
     """Return the attributes that the message set to tensors; refuse any other change."""
     found = []
     for path, module in shadow.named_modules():
@@ -181,9 +209,19 @@ def _effects(shadow: nn.Module, before: dict[nn.Module, dict[str, Any]]) -> list
         if old is None:
             raise Refused("the message adds a module")
         for name in {**old, **new}:
-            if name in new and name in old and new[name] is old[name]:
+            was, contents = old.get(name, (None, None))
+            same = name in new and name in old and new[name] is was
+            if same and (contents is None or _contains_the_same(was, contents)):
                 continue
-            if not isinstance(new.get(name), Tensor):
+            if same or not isinstance(new.get(name), Tensor):
                 raise Refused(f"the message changes the attribute `{name}`")
             found.append((path, name, new[name]))
     return sorted(found, key=lambda f: f[:2])
+
+
+def _contains_the_same(container: Any, contents: Any) -> bool:
+    if len(container) != len(contents):
+        return False
+    if isinstance(container, dict):
+        return all(k in contents and v is contents[k] for k, v in container.items())
+    return all(map(is_, container, contents)) if isinstance(container, list) else container == contents

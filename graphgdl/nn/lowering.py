@@ -137,6 +137,8 @@ class Lowered(MessagePassing):
             return "a torch sparse matrix is read by the message path only"
         if isinstance(edge_index, SparseTensor) and given.get("edge_weight") is not None:
             return "`edge_weight` beside a SparseTensor is left to the message path"
+        if torch.is_autocast_enabled("cpu"):
+            return "autocast is active on the CPU"
         if torch._C._are_functorch_transforms_active():
             return "a torch.func transform is active"
         if torch.autograd.forward_ad._current_level >= 0:

@@ -1,0 +1,196 @@
+"""Guards: whether what a message can read of its layer is as it was when it was recorded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from operator import attrgetter, itemgetter
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn.conv import MessagePassing
+
+from .tape import Refused
+
+METHODS = ("message", "aggregate", "update", "edge_update")
+_INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
+_OWN = frozenset(type("_Plain", (MessagePassing,), {})().__dict__) - {"training", "node_dim", "flow"}
+_LIBRARIES = {"torch", "torch_geometric", "torch_scatter", "torch_sparse", "graphgdl", "numpy", *sys.stdlib_module_names}
+_LIBRARIES -= {"__main__"}
+_OPAQUE = (int, float, complex, str, bytes, ModuleType, Tensor, torch.dtype, torch.device)
+_CLASS_DETAILS = {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__"}
+MOST_PLACES = 500
+Getter = Callable[[Any], tuple[Any, ...]]
+
+
+class Guard:
+    """What a message may read of a layer; `holds` tells whether all of it is as it was.
+
+    Seen are the attributes of the layer, of its modules and of the objects they hold; the contents of lists, dicts and
+    sets; parameters and buffers by shape, dtype, device and whether they need a gradient; hooks on modules; of classes,
+    methods and functions that are not a library's (torch, PyG, Python's own): attributes, closures, and the globals they
+    name. Not seen are the insides of objects without a `__dict__`, such as NumPy arrays.
+
+    Args:
+        layer: the layer; it is not kept alive by reference to itself.
+        effects: (name of module, name of attribute) that the message sets to tensors: only their types are compared.
+
+    Raises:
+        Refused: there is too much to look at.
+    """
+
+    def __init__(self, layer: MessagePassing, effects: Iterable[tuple[str, str]] = ()) -> None:
+        self._stores: list[tuple[Mapping[str, Any], int, Getter, tuple[Any, ...]]] = []
+        self._globals: list[tuple[Mapping[str, Any], Getter, tuple[Any, ...]]] = []
+        self._contents: list[tuple[Any, Any]] = []
+        self._cells: list[tuple[Any, Any]] = []
+        self._hooks: list[Mapping[Any, Any]] = []
+        self._types: list[tuple[nn.Module, type]] = []
+        self._tensors: list[tuple[Mapping[str, Tensor | None], int, list[tuple[str, Any]]]] = []
+        self._effects: list[tuple[Mapping[str, Any], str, type]] = []
+        self._seen: set[int] = set()
+        self._class = type(layer)
+        self._methods: Getter = attrgetter(*METHODS)
+        self._values = self._methods(self._class)
+        effects = set(effects)
+        self._seen.update(map(id, layer.modules()))
+        for path, module in layer.named_modules():
+            self._module(path, module, {name for where, name in effects if where == path})
+        del self._seen
+
+    def holds(self, layer: MessagePassing) -> bool:
+        """Return whether nothing has changed."""
+        cls = self._class
+        if type(layer) is not cls or self._methods(cls) != self._values or any(self._hooks):
+            return False
+        try:
+            for store, length, get, values in self._stores:
+                if len(store) != length or get(store) != values:
+                    return False
+            for tensors, length, signatures in self._tensors:
+                if len(tensors) != length:
+                    return False
+                for name, signature in signatures:
+                    if _signature(tensors[name]) != signature:
+                        return False
+            for space, get, values in self._globals:
+                if get(space) != values:
+                    return False
+            for live, copy in self._contents:
+                if live != copy:
+                    return False
+            for cell, content in self._cells:
+                if cell.cell_contents is not content and cell.cell_contents != content:
+                    return False
+        except Exception:  # something is gone, or cannot be compared with what was there
+            return False
+        return all(type(module) is kind for module, kind in self._types) and all(
+            type(store.get(name)) is kind for store, name, kind in self._effects
+        )
+
+    def _module(self, path: str, module: nn.Module, effects: set[str]) -> None:
+        own = module.__dict__
+        hidden = _INTERNAL | effects | (_OWN if isinstance(module, MessagePassing) else frozenset())
+        self._store(own, [name for name in own if name not in hidden])
+        self._store(module._modules, list(module._modules))
+        self._effects += [(own, name, type(own.get(name))) for name in effects]
+        for store in (module._parameters, module._buffers):
+            if store:
+                self._tensors.append((store, len(store), [(name, _signature(t)) for name, t in store.items()]))
+        if path:
+            self._types.append((module, type(module)))
+            self._hooks += [module._forward_hooks, module._forward_pre_hooks]
+            self._hooks += [module._backward_hooks, module._backward_pre_hooks]
+        self._value(type(module))
+
+    def _store(self, store: Mapping[str, Any], names: list[str]) -> None:
+        """Watch these entries, and that none is added."""
+        get = _getter(names)
+        values = get(store)
+        self._stores.append((store, len(store), get, values))
+        if len(self._stores) > MOST_PLACES:
+            raise Refused("the layer refers to too many objects to watch them all")
+        for value in values:
+            self._value(value)
+
+    def _value(self, value: Any) -> None:
+        if value is None or isinstance(value, _OPAQUE) or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, list | dict | set | tuple | frozenset):
+            if isinstance(value, list | dict | set):
+                self._contents.append((value, value.copy()))
+            for item in value.values() if isinstance(value, dict) else value:
+                self._value(item)
+        elif isinstance(value, FunctionType):
+            self._function(value)
+        elif isinstance(value, nn.Module):  # one that is not registered: its tensors may not be used, its attributes may
+            self._module("elsewhere", value, set())
+        elif isinstance(value, type):
+            for cls in value.__mro__:
+                if not _of_library(cls) and (cls is value or id(cls) not in self._seen):
+                    self._seen.add(id(cls))
+                    self._store(vars(cls), [name for name in vars(cls) if name not in _CLASS_DETAILS])
+        elif isinstance(value, MethodType | staticmethod | classmethod):
+            self._value(value.__func__)
+        elif isinstance(value, property):
+            self._value(value.fget)
+        elif isinstance(value, partial):
+            for item in (value.func, *value.args, *value.keywords.values()):
+                self._value(item)
+        elif isinstance(getattr(value, "__dict__", None), dict) and not callable(getattr(value, "__get__", None)):
+            self._store(value.__dict__, list(value.__dict__))
+
+    def _function(self, function: FunctionType) -> None:
+        """Watch the globals that a function names, and its closure."""
+        if _of_library(function):
+            return
+        space = function.__globals__
+        named = sorted(_names(function.__code__))
+        modules = [space[n] for n in named if isinstance(space.get(n), ModuleType)]
+        spaces = [space, *(vars(m) for m in modules if m.__name__.partition(".")[0] not in _LIBRARIES)]
+        for watched in spaces:
+            names = [n for n in named if n in watched]
+            if names:
+                get = _getter(names)
+                values = get(watched)
+                self._globals.append((watched, get, values))
+                for value in values:
+                    self._value(value)
+        for cell in function.__closure__ or ():
+            try:
+                content = cell.cell_contents
+            except ValueError:  # not set yet
+                continue
+            self._cells.append((cell, content))
+            self._value(content)
+
+
+def _getter(names: list[str]) -> Getter:
+    """Return what takes `names` out of a mapping, always as a tuple, which compares by identity first."""
+    if not names:
+        return lambda _: ()
+    if len(names) == 1:
+        return lambda store, name=names[0]: (store[name],)  # type: ignore[misc]
+    return itemgetter(*names)
+
+
+def _names(code: CodeType) -> set[str]:
+    nested = (_names(c) for c in code.co_consts if isinstance(c, CodeType))
+    return set(code.co_names).union(*nested)
+
+
+def _of_library(thing: Any) -> bool:
+    return (getattr(thing, "__module__", None) or "").partition(".")[0] in _LIBRARIES
+
+
+def _signature(tensor: Tensor | None) -> Any:
+    if tensor is None:
+        return None
+    kind = type(tensor)
+    if kind is not nn.Parameter and kind is not Tensor:
+        return kind
+    return kind, tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad
