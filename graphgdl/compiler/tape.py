@@ -6,6 +6,7 @@ dimension comes near, so what a recorded op did to rows can be read off its shap
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,16 +71,17 @@ class Tape:
             lines.append(f"{v.id} {name} {_plain(v.args)} {_plain(v.kwargs)} {shapes}")
         return "\n".join([*lines, f"outputs {_plain(self.outputs)}"])
 
-    def replay(self, inputs: Sequence[Tensor]) -> list[Tensor | None]:
-        """Run the ops on other meta tensors."""
+    def replay(self, inputs: Sequence[Tensor], recorder: Recorder) -> list[Tensor | None]:
+        """Run the ops on other meta tensors, under `recorder`."""
         env = {id(v): t for v, t in zip(self.inputs, inputs)}
 
         def put(arg: Any) -> Any:
             return replaced(arg, lambda v: env[id(v)])
 
         for v in self.values:
-            out = v.func(*put(v.args), **put(v.kwargs))
-            env[id(v)] = out
+            env[id(v)] = (
+                recorder.constant(*v.args, v.meta) if v.func == "constant" else v.func(*put(v.args), **put(v.kwargs))
+            )
         return [None if o is None else env[id(o)] for o in self.outputs]
 
     def vjp(self, wanted: Sequence[int]) -> tuple[Tape, list[int]]:
@@ -93,7 +95,7 @@ class Tape:
         inputs = [torch.empty_like(v.meta).requires_grad_(k in wanted) for k, v in enumerate(self.inputs)]
         recorder.inputs(*inputs, *cotangents)
         with recorder, torch.enable_grad():
-            outputs = [o for o in self.replay(inputs) if o is not None]
+            outputs = [o for o in self.replay(inputs, recorder) if o is not None]
             pairs = [(o, c) for o, c in zip(outputs, cotangents) if o.requires_grad]
             if not pairs:
                 return recorder.tape([]), []
@@ -158,8 +160,7 @@ class Recorder(TorchDispatchMode):
     def _bind(self, tensor: Tensor, value: Value) -> Value:
         self._of[id(tensor)] = value
         self._alive.append(tensor)
-        storage = tensor.untyped_storage()._cdata
-        self._storages[storage] = self._storages.get(storage, 0) + 1
+        self._storages[_memory(tensor)] = self._storages.get(_memory(tensor), 0) + 1
         return value
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
@@ -169,7 +170,7 @@ class Recorder(TorchDispatchMode):
             self._bind(out, self.value(args[0]))
             return out
         if func is aten.detach.default:
-            return self._stopped(args[0])
+            return self._detached(self._constant(args[0]))
         if func is aten.lift_fresh.default:
             return self._real(func(*args))
         if func is aten.bernoulli_.float or "rand" in func._schema.name or "dropout" in func._schema.name:
@@ -178,6 +179,8 @@ class Recorder(TorchDispatchMode):
         if not tensors and func._schema.name in _FACTORIES:
             return self.record(func, args, {**kwargs, "device": torch.device("meta"), "pin_memory": None})
         made_here = all(id(t) in self._made for t in tensors)
+        if not self._ignore_detach:
+            self._check(func, tensors, made_here)
         if made_here and not (not tensors and torch.device(kwargs.get("device") or "cpu").type == "meta"):
             return self._real(func(*args, **kwargs))  # numbers made of nothing: a constant once it meets an input
         args, kwargs = replaced((args, kwargs), self._constant, Tensor)
@@ -188,14 +191,42 @@ class Recorder(TorchDispatchMode):
         name = func._schema.name.split("::")[1]
         if name.endswith("_") and not name.startswith("_"):
             return self._in_place(func, name, args, kwargs)
-        if (
-            (func._schema.returns
-            and len(func._schema.returns) > 1)
-            or isinstance(func._schema.returns[0].type, torch.ListType)
+        if (func._schema.returns and len(func._schema.returns) > 1) or isinstance(
+            func._schema.returns[0].type, torch.ListType
         ):
             return self._several(func, args, kwargs)
         out = self.record(func, args, kwargs)
-        return out if torch.is_grad_enabled() or self._ignore_detach else self._stopped(out)
+        return self._without_gradient(out)
+
+    def _check(self, func: Any, tensors: list[Tensor], made_here: bool) -> None:
+        """Refuse what a record cannot show."""
+        if not torch.is_grad_enabled() and _in_own_derivative():
+            raise Refused("it has a derivative of its own, a torch.autograd.Function")
+        if not func._schema.is_mutable or made_here:
+            return
+        if not func._schema.name.endswith("_") or "::_" in func._schema.name:
+            raise Refused(f"{func} writes into a tensor")
+        if id(tensors[0]) in self._made:
+            raise Refused(f"{func} changes a tensor of numbers in place")
+
+    def _without_gradient(self, out: Tensor) -> Tensor:
+        """Return `out`, stopped where no gradient is recorded."""
+        if torch.is_grad_enabled() or self._ignore_detach:
+            return out
+        stopped = self._stopped(out)
+        shares = stopped is not out and self._storages[_memory(out)] > 1
+        return self._aliased(out, stopped) if shares else stopped
+
+    def _detached(self, tensor: Tensor) -> Tensor:
+        if _has_no_gradient(self.value(tensor)) or not tensor.is_floating_point():
+            return tensor
+        return self._aliased(tensor, self._stopped(tensor))
+
+    def _aliased(self, one: Tensor, other: Tensor) -> Tensor:
+        """Note that two tensors are the same memory to the user, so that neither is changed in place."""
+        for tensor in (one, other):
+            self._storages[_memory(tensor)] += 1
+        return other
 
     def _real(self, out: Any) -> Any:
         for tensor in _tensors(out):
@@ -212,8 +243,13 @@ class Recorder(TorchDispatchMode):
             return tensor
         if id(tensor) not in self._made or tensor.numel() > _MAX_CONSTANT:
             raise Refused("it uses a tensor that is neither an input nor a parameter or buffer of the layer")
-        meta = torch.empty_like(tensor, device="meta")
-        value = Value("constant", (tuple(tensor.detach().reshape(-1).tolist()),), {}, meta)
+        with torch._C.DisableTorchFunction():
+            numbers = tuple(tensor.detach().reshape(-1).tolist())
+        return self.constant(numbers, torch.empty_like(tensor, device="meta"))
+
+    def constant(self, numbers: tuple[Any, ...], meta: Tensor) -> Tensor:
+        """Record numbers, which the meta tensor stands for."""
+        value = Value("constant", (numbers,), {}, meta)
         self._values.append(value)
         self._bind(meta, value)
         return meta
@@ -221,7 +257,7 @@ class Recorder(TorchDispatchMode):
     def _random(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is not aten.bernoulli_.float or kwargs.get("generator") is not None or self.seed is None:
             raise Refused(f"{func} draws random numbers")
-        like, probability = args
+        like, probability = (*args, 0.5)[:2]  # 0.5 is the default of bernoulli_
         self.streams += 1
         drawn = self.record(movers.uniform, (like, self.seed, self.streams))
         kept = self.record(aten.lt.Scalar, (drawn, probability))
@@ -251,15 +287,17 @@ class Recorder(TorchDispatchMode):
         target = args[0]
         if self.value(target).func == "input":
             raise Refused(f"{func} changes an input in place")
-        if self._storages[target.untyped_storage()._cdata] > 1:
+        if self._storages[_memory(target)] > 1:
             raise Refused(f"{func} changes a tensor of which views exist")
+        if not torch.is_grad_enabled() and not self._ignore_detach and not _has_no_gradient(self.value(target)):
+            raise Refused(f"{func} changes a tensor in place behind the gradient's back")
         packet = getattr(aten, name[:-1], None)
         pure = None if packet is None else getattr(packet, func._overloadname, None)
         if name == "copy_":
             pure = aten.copy.default
         if pure is None:
             raise Refused(f"{func} changes a tensor in place")
-        self._of[id(target)] = self.value(self.record(pure, args, kwargs))
+        self._of[id(target)] = self.value(self._without_gradient(self.record(pure, args, kwargs)))
         return target
 
     def _several(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -272,7 +310,30 @@ class Recorder(TorchDispatchMode):
                 value = Value(item, (whole, position), {}, part)
                 self._values.append(value)
                 self._bind(part, value)
-        return out
+        return replaced(out, self._without_gradient, Tensor)
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+_APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
+
+
+def _in_own_derivative() -> bool:
+    """Whether the forward of a `torch.autograd.Function` is running."""
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code is _APPLY:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _has_no_gradient(value: Value) -> bool:
+    """Whether `value` is a number or stopped."""
+    name = getattr(getattr(value.func, "_schema", None), "name", "")
+    return value.func in (movers.stop, "constant") or any(word in name for word in ("zeros", "ones", "full", "empty"))
 
 
 def item(parts: Any, position: int) -> Any:
@@ -341,4 +402,6 @@ def end_of(value: Value) -> int | None:
 def is_zero(value: Value) -> bool:
     """Whether `value` was made as zeros."""
     name = getattr(getattr(value.func, "_schema", None), "name", "")
-    return name in ("aten::new_zeros", "aten::zeros", "aten::zeros_like") or (name == "aten::full" and value.args[1] == 0)
+    return name in ("aten::new_zeros", "aten::zeros", "aten::zeros_like") or (
+        name == "aten::full" and value.args[1] == 0
+    )

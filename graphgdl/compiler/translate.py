@@ -19,7 +19,29 @@ from .tape import SPACES, Refused, Tape, Value, end_of
 DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.int32: "i32", torch.bool: "bool"}
 ENDS = ("src", "dst")
 _UNARY = set(
-    ["neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid", "erf", "abs", "sign", "floor"]
+    [
+        "neg",
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "sqrt",
+        "rsqrt",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "sigmoid",
+        "erf",
+        "abs",
+        "sign",
+        "floor",
+    ]
 )
 _BINARY = {
     **{
@@ -139,6 +161,8 @@ class Translator:
         handler: Callable[..., Any] | None = getattr(self, f"_{name.lstrip('_')}", None)
         if name in _UNARY:
             return self._pointwise(name, value, value.args[0])
+        if name == "sgn":
+            return self._pointwise("sign", value, value.args[0])
         if name in _BINARY:
             return self._binary(name, value)
         if name in _COPIES:
@@ -365,6 +389,17 @@ class Translator:
             return self.p.pw("where", self.p.pw("gt", x, self._c(0.0, x)), x, self.p.pw("mul", x, w))
 
         return self._formula(value, formula, x, weight)
+
+    def _prelu_kernel_backward(self, value: Value, g: Any, x: Any, weight: Any) -> list[Array]:
+        like = Value(None, (), {}, value.meta[0])
+
+        def to_input(g: Node, x: Node, w: Node) -> Node:
+            return self.p.pw("where", self.p.pw("gt", x, self._c(0.0, x)), g, self.p.pw("mul", g, w))
+
+        def to_weight(g: Node, x: Node) -> Node:
+            return self.p.pw("where", self.p.pw("gt", x, self._c(0.0, x)), self._c(0.0, x), self.p.pw("mul", g, x))
+
+        return [self._formula(like, to_input, g, x, weight), self._formula(like, to_weight, g, x)]
 
     def _silu(self, value: Value, x: Any) -> Array:
         return self._formula(value, lambda x: self.p.pw("mul", x, self.p.pw("sigmoid", x)), x)
@@ -720,6 +755,47 @@ class Translator:
         inner = p.sum(weighted, axes, keepdim=True)
         node = p.pw("sub", weighted, p.pw("mul", result.node, inner))
         return Array(node, result.row, result.fold, result.shape)
+
+    def _standardised(self, array: Array, shape: Sequence[int]) -> tuple[list[int], Callable[[Node], Node]]:
+        """Return the feature axes of a layer norm, and the mean over them."""
+        if len(shape) + (array.row is not None) > len(array.shape) or array.row not in (None, 0):
+            raise Refused("a layer norm over all edges or nodes")
+        rank = len(array.node.shape)
+        axes = list(range(rank - len(shape), rank))
+        count = self._c(float(math.prod(shape)), array.node)
+        return axes, lambda n: self.p.pw("div", self.p.sum(n, axes, keepdim=True), count)
+
+    def _native_layer_norm(
+        self, value: Value, x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float
+    ) -> list[Array]:
+        array, p = self._arg(x), self.p.pw
+        axes, mean_of = self._standardised(array, shape)
+        mean = mean_of(array.node)
+        left = p("sub", array.node, mean)
+        scale = p("rsqrt", p("add", mean_of(p("mul", left, left)), self._c(eps, mean)))
+        out = p("mul", left, scale)
+        out = out if weight is None else p("mul", out, self._arg(weight).node)
+        out = out if bias is None else p("add", out, self._arg(bias).node)
+        small = (*array.shape[: len(array.shape) - len(axes)], *[1] * len(axes))
+        stats = [Array(n, array.row, array.fold, small) for n in (mean, scale)]
+        return [Array(out, array.row, array.fold, array.shape), *stats]
+
+    def _native_layer_norm_backward(
+        self, value: Value, g: Any, x: Any, shape: Sequence[int], mean: Any, scale: Any, weight: Any, bias: Any, _: Any
+    ) -> list[Array]:
+        array, gradient, p = self._arg(x), self._arg(g).node, self.p.pw
+        axes, mean_of = self._standardised(array, shape)
+        scaled = self._arg(scale).node
+        normal = p("mul", p("sub", array.node, self._arg(mean).node), scaled)
+        weighted = gradient if weight is None else p("mul", gradient, self._arg(weight).node)
+        left = p("sub", p("sub", weighted, mean_of(weighted)), p("mul", normal, mean_of(p("mul", weighted, normal))))
+
+        def collected(node: Node) -> Array:
+            node = self.p.sum(node, range(axes[0])) if axes[0] else node
+            return Array(self.p.total(node) if array.row is not None else node, None, 1, tuple(shape))
+
+        to_input = Array(p("mul", scaled, left), array.row, array.fold, array.shape)
+        return [to_input, collected(p("mul", gradient, normal)), collected(gradient)]
 
     # --- products
 

@@ -182,7 +182,9 @@ def _arithmetic(draw, r: RandomProgram) -> None:
         x, y, a, b = y, x, b, a
     whole = a.whole and b.whole
     if op == "mul":
-        r.know(r.program.pw(op, x, y), a.bound * b.bound, a.bound * b.error + b.bound * a.error + a.bound * b.bound, whole)
+        r.know(
+            r.program.pw(op, x, y), a.bound * b.bound, a.bound * b.error + b.bound * a.error + a.bound * b.bound, whole
+        )
     elif op in ("add", "sub"):
         r.know(r.program.pw(op, x, y), a.bound + b.bound, a.error + b.error + a.bound + b.bound, whole)
     else:
@@ -248,7 +250,9 @@ def _discrete(draw, r: RandomProgram) -> None:
     else:
         condition = p.pw(op, x, y)
         if draw(st.booleans()):
-            condition = p.pw(draw(st.sampled_from(["and", "or"])), p.pw("not", condition), p.pw("gt", x, p.const(0.0, r.dtype)))
+            condition = p.pw(
+                draw(st.sampled_from(["and", "or"])), p.pw("not", condition), p.pw("gt", x, p.const(0.0, r.dtype))
+            )
         u = r.fit(_pick(draw, r, condition.space, "C"), condition.shape)
         v = _partner(draw, r, x)
         b, c = Fact(*_worst(r, u)), r.facts[v]
@@ -297,7 +301,9 @@ def _features(draw, r: RandomProgram) -> None:
     elif op == "sum":
         axes = draw(st.sampled_from([[axis], list(range(len(x.shape)))]))
         count = math.prod(x.shape[k] for k in axes)
-        r.know(p.sum(x, axes, keepdim=draw(st.booleans())), a.bound * count, count * (a.error + a.bound * count), a.whole)
+        r.know(
+            p.sum(x, axes, keepdim=draw(st.booleans())), a.bound * count, count * (a.error + a.bound * count), a.whole
+        )
     else:
         r.know(p.amax(x, [axis]), *same)
 

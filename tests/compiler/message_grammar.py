@@ -29,7 +29,18 @@ ACTIVATIONS = {
     "wave": lambda x: torch.sin(x) * torch.cos(2 * x),
     "root": lambda x: torch.sqrt(1 + x.square()),
 }
-AGGREGATIONS = ["sum", "mean", "max", "min", "std", "var", ["mean", "max", "std"], ["sum", "min"], "softmax", "mul by degree"]
+AGGREGATIONS = [
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "std",
+    "var",
+    ["mean", "max", "std"],
+    ["sum", "min"],
+    "softmax",
+    "mul by degree",
+]
 HEADS = 2
 
 
@@ -43,7 +54,9 @@ class Generated(Lowered):
         lifts: 'both' ends, or the source alone.
     """
 
-    def __init__(self, plan: list[tuple[str, int, int]], aggr: Any, widths: tuple[int, int], lifts: str, seed: int) -> None:
+    def __init__(
+        self, plan: list[tuple[str, int, int]], aggr: Any, widths: tuple[int, int], lifts: str, seed: int
+    ) -> None:
         self.by_degree = aggr == "mul by degree"
         given = SoftmaxAggregation(t=0.7, learn=True) if aggr == "softmax" else "sum" if self.by_degree else aggr
         super().__init__(aggr=given, node_dim=0)
@@ -98,7 +111,9 @@ class Generated(Lowered):
             values += self._step(step, op, a, b, index, dim_size)
         out = self.layers["last"](values[-1])
         if self.by_degree:
-            degree = torch.zeros(dim_size, dtype=out.dtype).scatter_add_(0, index, torch.ones_like(index, dtype=out.dtype))
+            degree = torch.zeros(dim_size, dtype=out.dtype).scatter_add_(
+                0, index, torch.ones_like(index, dtype=out.dtype)
+            )
             out = out * (1 + degree).log()[index].view(-1, 1)
         return out
 
@@ -146,9 +161,11 @@ OPS += ["softmax", "softmax", "feature softmax", "clamp", "total", "dot", "amax"
 
 
 @st.composite
-def layers(draw, most: int = 6) -> Generated:
+def random_layers(draw, most: int = 6) -> Generated:
     """Random layers with parameters in float64."""
-    plan = draw(st.lists(st.tuples(st.sampled_from(OPS), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=most))
+    plan = draw(
+        st.lists(st.tuples(st.sampled_from(OPS), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=most)
+    )
     aggr = draw(st.sampled_from(AGGREGATIONS))
     widths = draw(st.sampled_from([(4, 3), (7, 1), (1, 5), (3, 2)]))
     layer = Generated(plan, aggr, widths, draw(st.sampled_from(["both", "source"])), draw(st.integers(0, 100)))

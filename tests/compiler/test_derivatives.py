@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, note, settings
+from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 from loop_programs import Graph, graph
-from message_grammar import Generated, layers
+from message_grammar import Generated, random_layers
 
 from graphgdl.compiler import execute
 
@@ -63,6 +63,8 @@ def derivatives(layer: Generated, lowering: str, g: Graph, seed: int, second: bo
 
 def assert_same(layer: Generated, g: Graph, seed: int, relative: float = RELATIVE, second: bool = True) -> None:
     expected = derivatives(layer, "message", g, seed, second)
+    # where eager has no number, as in the second derivative of a norm at 0, there is nothing to compare
+    assume(all(torch.isfinite(t).all() for what in expected for t in expected[what] if isinstance(t, torch.Tensor)))
     found = derivatives(layer, "compiled", g, seed, second)
     for what, theirs in expected.items():
         mine = found.get(what, [None] * len(theirs))
@@ -91,7 +93,7 @@ def small_graphs(draw) -> Graph:
 
 
 @settings(max_examples=25)
-@given(layers(), small_graphs(), st.integers(0, 99))
+@given(random_layers(), small_graphs(), st.integers(0, 99))
 def test_random_messages(layer, g, seed):
     note(layer.described)
     assert_same(layer, g, seed)
@@ -99,7 +101,7 @@ def test_random_messages(layer, g, seed):
 
 @pytest.mark.slow
 @settings(max_examples=500)
-@given(layers(most=10), small_graphs(), st.integers(0, 99))
+@given(random_layers(most=10), small_graphs(), st.integers(0, 99))
 def test_many_random_messages(layer, g, seed):
     note(layer.described)
     assert_same(layer, g, seed)

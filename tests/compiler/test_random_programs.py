@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from loop_programs import RandomProgram, dense, graph, programs
 
 from graphgdl.compiler import execute
-from graphgdl.compiler.derive import in_tiles
 from graphgdl.compiler.interpret import Edges, interpret
 from graphgdl.compiler.ir import Program
 from graphgdl.compiler.topology import topology
@@ -31,11 +31,12 @@ def edges(g):
     return Edges(g.src, g.dst, g.num_src, g.num_dst)
 
 
-def run(r: RandomProgram) -> list[torch.Tensor]:
-    """Compile and run; a product per edge is copied out of its tiles, as the derivative's builder does."""
+def run(r: RandomProgram, inline: int = 0) -> list[torch.Tensor]:
+    """Compile and run; products per edge of at most `inline` multiply-adds are printed into the loops."""
     p = r.program
-    outputs = [p.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o) else o for o in r.outputs]
-    compiled = execute.Executable(p.inputs, outputs)
+    # a product per edge lives in tiles: what leaves the program is a copy
+    outputs = [p.node("stop", (o,), None, "E", o.shape, o.dtype) if o.space == "E" else o for o in r.outputs]
+    compiled = execute.Executable(p.inputs, outputs, inline)
     return compiled(topology(r.graph.edge_index, r.graph.num_src, r.graph.num_dst), [r.values[i] for i in p.inputs])
 
 
@@ -56,13 +57,13 @@ def test_interpreter_equals_dense(r):
 
 
 @settings(max_examples=60)
-@given(programs())
-def test_compiled_equals_interpreter(r):
-    assert_close(run(r), interpret(r.outputs, r.values, edges(r.graph)), r, "compiled")
+@given(programs(), st.sampled_from([0, 0, 40, 4000]))
+def test_compiled_equals_interpreter(r, inline):
+    assert_close(run(r, inline), interpret(r.outputs, r.values, edges(r.graph)), r, "compiled")
 
 
 @pytest.mark.slow
 @settings(max_examples=2000)
-@given(programs(most=14))
-def test_compiled_equals_interpreter_for_many(r):
-    assert_close(run(r), interpret(r.outputs, r.values, edges(r.graph)), r, "compiled")
+@given(programs(most=14), st.sampled_from([0, 0, 40, 4000]))
+def test_compiled_equals_interpreter_for_many(r, inline):
+    assert_close(run(r, inline), interpret(r.outputs, r.values, edges(r.graph)), r, "compiled")
