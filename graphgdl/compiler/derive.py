@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .execute import Executable
-from .ir import REDUCTIONS, Node, Program, topological
+from .ir import REDUCTIONS, Node, Program, is_tiled, topological
 from .schedule import THIN, costly
 from .tape import Tape
 from .topology import Topology
@@ -40,7 +40,7 @@ class Differentiable:
         self.program, self.tape = program, tape
         self.inputs, self.wanted, self.given = inputs, list(wanted), list(given)
         # a product per edge lives in tiles: what leaves the program is a copy
-        self.outputs = [program.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o) else o for o in outputs]
+        self.outputs = [program.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o, program.inline) else o for o in outputs]
         self._plain: Executable | None = None
         self._forward: Executable | None = None
         self._backward: Differentiable | None = None
@@ -51,7 +51,7 @@ class Differentiable:
     def plain(self) -> Executable:
         """The program alone."""
         if self._plain is None:
-            self._plain = Executable([*self.inputs, *self.given], self.outputs)
+            self._plain = Executable([*self.inputs, *self.given], self.outputs, self.program.inline)
         return self._plain
 
     @property
@@ -67,7 +67,7 @@ class Differentiable:
         """The program, and after its outputs the values that the backward starts from."""
         if self._forward is None:
             _ = self.backward
-            self._forward = Executable([*self.inputs, *self.given], [*self.outputs, *self.saved])
+            self._forward = Executable([*self.inputs, *self.given], [*self.outputs, *self.saved], self.program.inline)
         return self._forward
 
     def _derive(self) -> None:
@@ -79,7 +79,7 @@ class Differentiable:
         inputs, gradients = translate(tape, self.program, [*([""] * offset), *self.inputs, *names])
         known = [*self.inputs, *self.given]
         outputs = [g for g in gradients if g is not None]
-        self.saved = cut(outputs, inputs[len(self.inputs) :], known)
+        self.saved = cut(outputs, inputs[len(self.inputs) :], known, self.program.inline)
         wanted = [k for k in self.reached]
         wanted += [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in ("f32", "f64")]
         self._backward = Differentiable(self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved])
@@ -113,7 +113,7 @@ class _Function(torch.autograd.Function):
         return (None, None, None, *out)
 
 
-def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Node]) -> list[Node]:
+def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Node], inline: int) -> list[Node]:
     """Return what of the forward program the backward should not compute again.
 
     Node values and constants, reductions, and thin costly edge values are kept; wide edge values are computed anew.
@@ -132,21 +132,21 @@ def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Nod
         if node in seen or node in given:
             continue
         seen.add(node)
-        if node not in late and _worth_keeping(node, given):
+        if node not in late and _worth_keeping(node, given, inline):
             saved.append(node)
         else:
             stack += reversed(node.args)
     return saved
 
 
-def in_tiles(node: Node) -> bool:
+def in_tiles(node: Node, inline: int) -> bool:
     """Whether a value is a product per edge."""
-    return node.space == "E" and (node.op == "mm" or (node.op == "view" and in_tiles(node.args[0])))
+    return is_tiled(node, inline) or (node.op == "view" and in_tiles(node.args[0], inline))
 
 
-def _worth_keeping(node: Node, known: set[Node]) -> bool:
+def _worth_keeping(node: Node, known: set[Node], inline: int) -> bool:
     if node.space == "E":
-        return node.numel <= THIN and costly(node, known) and not in_tiles(node)
+        return node.numel <= THIN and costly(node, known) and not in_tiles(node, inline)
     if node.op in REDUCTIONS:
         return True
     below = topological([node], known)

@@ -26,9 +26,9 @@ PART_WORK = 200_000  # loads and operations of one part: about 100 us
 class Executable:
     """Computes `outputs` from the values of `inputs`; its kernels are compiled when it is made."""
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.steps: list[Step] = schedule(self.outputs, self.inputs)
+        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline)
         self._runs: dict[int, _Kernel] = {}
         self._compile()
 
@@ -151,7 +151,7 @@ class _Kernel:
         addresses = array("q", loops.header())
         for node in self.arrays:
             if node in self.totals:
-                made = torch.empty((len(cuts) - 1, *node.shape), dtype=DTYPES[node.dtype])
+                made = torch.zeros((len(cuts) - 1, *node.shape), dtype=DTYPES[node.dtype])
                 sums.setdefault(node, []).append(made)
                 addresses.append(made.data_ptr())
                 continue

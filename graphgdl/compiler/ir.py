@@ -54,6 +54,8 @@ class Node:
 class Program:
     """Builder and owner of the nodes of one program; equal nodes are the same object.
 
+    `inline` is the number of entries of a matrix up to which products per edge are made inside row loops.
+
     Ops, besides the pointwise ones (features broadcast as in torch):
         input(attr name), const(attr value), table(attr values), eid (edge id, i32), rand(seed; attr stream): uniform in [0, 1) per row and feature;
         view(attr shape), expand(attr shape), permute(attr perm), take(attr (axis, positions)), cat(attr axis);
@@ -64,7 +66,8 @@ class Program:
         features of x^T y.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inline: int = 0) -> None:
+        self.inline = inline
         self._table: dict[Hashable, Node] = {}
         self.inputs: list[Node] = []
 
@@ -376,7 +379,7 @@ class Program:
                 else:
                     continue
                 return self.permute(found, (1, 0)) if swap else found
-            if min(x.shape[-1], y.shape[-1]) <= 2:
+            if min(x.numel, y.numel) <= 2 or x.numel * y.numel <= self.inline:
                 outer = self.pw("mul", self.view(x, (x.shape[-1], 1)), self.view(y, (1, y.shape[-1])))
                 return self.total(outer)
         return self.node("mmt", (x, y), None, "C", (x.shape[-1], y.shape[-1]), x.dtype)
@@ -387,6 +390,11 @@ def is_zero(x: Node) -> bool:
     if x.op in ("expand", "view"):
         return is_zero(x.args[0])
     return x.op == "const" and x.attr == 0
+
+
+def is_tiled(x: Node, inline: int) -> bool:
+    """Whether `x` is a product per edge with a matrix of more than `inline` entries: too large to be made in a row loop."""
+    return x.space == "E" and x.op == "mm" and x.args[1].numel > inline
 
 
 def hoistable(x: Node) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import vector_math
-from .ir import REDUCTIONS, Node, broadcast
+from .ir import POINTWISE, REDUCTIONS, Node, broadcast
 from .schedule import Kernel
 from .tape import Refused
 
@@ -51,7 +51,9 @@ MATHS = set(
 # a single-precision division of finite numbers is an estimate and one step of Newton's, good to the last bit or two
 _ATTRIBUTES = 'attributes #0 = { "reciprocal-estimates"="vec-divf:1" }'
 _VIEWS = ("view", "expand", "permute", "take")
+_COMPUTED = {*POINTWISE, "mm", "sum", "amax", "rand"}
 ENTRY, ROW, EDGE = 0, 1, 2
+MOST_REGISTERS = 16  # that one sum may take
 # What a kernel gets before its arrays: row bounds, other end and edge id of each position, row ids, position of each
 # edge in row order, first position of the tile.
 HEADER = 6
@@ -153,6 +155,8 @@ class Printer:
         finish: list[str] = []
         self.lines[ENTRY], entry = [], self.lines[ENTRY]
         for total in totals:
+            if self._in_place(total.node):
+                continue
             for lanes, slot in total.chunks:
                 offset = self._let(ENTRY, f"mul i64 %part, {total.node.args[0].numel}")
                 value = self._load_slot(slot, total.node.dtype, len(lanes), ENTRY)
@@ -225,6 +229,8 @@ class Printer:
         before: list[str] = []
         for acc in accumulators:
             fill = {"rmax": -np.inf, "rarg": -np.inf}.get(acc.node.op, 0.0)
+            if self._in_place(acc.node):
+                continue
             where = self.lines[ENTRY] if acc.node.op == "total" else before
             kind = acc.node.args[0].dtype
             for lanes, slot in acc.chunks:
@@ -284,14 +290,35 @@ class Printer:
 
     def _accumulator(self, node: Node) -> _Accumulator:
         x = node.args[0]
+        if self._in_place(node):
+            return _Accumulator(node, [(lanes, "") for lanes in self._chunks(x)])
         chunks = [(lanes, self._alloca(x.dtype, len(lanes))) for lanes in self._chunks(x)]
         ids = [self._alloca("i32", len(lanes)) for lanes, _ in chunks] if node.op == "rarg" else []
         return _Accumulator(node, chunks, ids)
+
+    def _in_place(self, node: Node) -> bool:
+        """Whether a sum has too many features for registers: it is added up where it ends."""
+        return node.op == "total" and node.args[0].numel > MOST_REGISTERS * self.bits // 32
+
+    def _opaque(self, level: int, pointer: str) -> str:
+        """Return the same pointer, of which LLVM knows nothing: what lies there stays in memory, not in registers."""
+        return self._let(level, f'call ptr asm sideeffect "", "=r,0"(ptr {pointer})')
 
     def _accumulate(self, acc: _Accumulator, k: int, lanes: Lanes, slot: str) -> None:
         node, kind, n = acc.node, acc.node.args[0].dtype, len(lanes)
         value = self._spread(self.value(node.args[0], lanes), n)
         type_ = vector_type(kind, n)
+        if self._in_place(node):
+            key = (f"in place {node.id}", ())
+            if key not in self.memo:
+                offset = self._once(f"part*{node.args[0].numel}", ENTRY, f"mul i64 %part, {node.args[0].numel}")
+                start = self._address(self._pointer(node), offset, 0, kind, ENTRY)
+                self.memo[key] = Vector(self._opaque(EDGE, start), 1, "i32", EDGE)
+            place = self.memo[key].name
+            old = self._load(place, None, lanes, kind, EDGE, changes=True)
+            new = self._let(EDGE, f"fadd {_FAST} {type_} {old.name}, {value.name}")
+            self._store(place, None, lanes, Vector(new, n, kind, EDGE), EDGE)
+            return
         old = self._load_slot(slot, kind, n, EDGE).name
         if node.op in ("reduce", "total"):
             new = self._let(EDGE, f"fadd {_FAST} {type_} {old}, {value.name}")
@@ -351,15 +378,26 @@ class Printer:
     def value(self, node: Node, lanes: Lanes) -> Vector:
         """Return the values of `node` at the flat feature positions `lanes`; one lane if they are all the same."""
         unique = tuple(sorted(set(lanes)))
-        if len(unique) == 1 or (len(unique) == len(lanes) and unique == lanes):
-            return self._at(node, unique)
-        if len(unique) == len(lanes) or len(unique) < len(lanes):
-            base = self._at(node, unique)
-            if base.lanes == 1:  # the same everywhere
-                return base
-            where = {position: k for k, position in enumerate(unique)}
-            return self._shuffle([base], [where[p] for p in lanes])
-        raise AssertionError
+        if len(unique) == 1:
+            return self._one(node, unique[0])
+        base = self._at(node, unique)
+        if unique == lanes or base.lanes == 1:  # one lane: the same everywhere
+            return base
+        where = {position: k for k, position in enumerate(unique)}
+        return self._shuffle([base], [where[p] for p in lanes])
+
+    def _one(self, node: Node, position: int) -> Vector:
+        """Return one feature; of a value that is computed per edge, out of the vector that holds it."""
+        computed = node.space == "E" and node.op in _COMPUTED and node.numel > 1 and not self._at_hand(node)
+        if not computed:
+            return self._at(node, (position,))
+        if node.numel >= 8 and node.dtype in ("f32", "f64"):
+            return self._feature(node, self._features(node), position)
+        everything = self._at(node, tuple(range(node.numel)))
+        return everything if everything.lanes == 1 else self._shuffle([everything], [position])
+
+    def _at_hand(self, node: Node) -> bool:
+        return node in self.memory or node in self.written or node in self.rows_at_hand
 
     def _at(self, node: Node, lanes: Lanes) -> Vector:
         found = self.memo.get((node, lanes))
@@ -375,7 +413,7 @@ class Printer:
         if node in self.rows_at_hand:
             pieces = [self.memo[node, chunk] for chunk, _ in self.rows_at_hand[node].chunks]
             return self._shuffle(pieces, list(lanes))
-        if node in self.memory or node in self.written or op in ("input", "table"):
+        if self._at_hand(node) or op in ("input", "table"):
             return self._read(node, lanes)
         if op in _VIEWS:
             moved = self._map(node)[list(lanes)]
@@ -390,6 +428,8 @@ class Printer:
             return self._fold(node, lanes)
         if op == "rand":
             return self._rand(node, lanes)
+        if op == "mm":
+            return self._product(node, lanes)
         return self._pointwise(node, lanes)
 
     def _map(self, node: Node) -> np.ndarray:
@@ -498,6 +538,52 @@ class Printer:
             for k in range(len(group)):
                 results.append(self._horizontal(node, self._shuffle([whole], list(range(k * count, (k + 1) * count)))))
         return self._shuffle(results, list(range(len(results))))
+
+    def _product(self, node: Node, lanes: Lanes) -> Vector:
+        """Multiply by a small matrix: for each feature of x, that feature of all lanes times a row of w.
+
+        The features go through memory, where repeating one of them over all lanes is part of the load.
+        """
+        (x, w), n = node.args, len(lanes)
+        k, m = w.shape
+        type_ = vector_type(node.dtype, n)
+        groups = {lane // m for lane in lanes}
+        if len(groups) > 1:
+            parts = [self.value(node, tuple(p for p in lanes if p // m == g)) for g in sorted(groups)]
+            parts = [self._spread(p, sum(q // m == g for q in lanes)) for p, g in zip(parts, sorted(groups))]
+            return self._shuffle(parts, list(range(n)))
+        group = groups.pop()
+        features = self._features(x)
+        weights = self._once(f"weights {w.id}", EDGE, f'call ptr asm sideeffect "", "=r,0"(ptr {self._pointer(w)})')
+        total: str | None = None
+        for a in range(k):
+            one = self._spread(self._feature(x, features, group * k + a), n)
+            row = self._load(weights, None, tuple(a * m + lane % m for lane in lanes), node.dtype, EDGE)
+            term = self._let(EDGE, f"fmul {_FAST} {type_} {one.name}, {row.name}")
+            total = term if total is None else self._let(EDGE, f"fadd {_FAST} {type_} {total}, {term}")
+        assert total is not None
+        return Vector(total, n, node.dtype, EDGE)
+
+    def _features(self, x: Node) -> str | None:
+        """Write all features of an edge value where each can be loaded alone; None if they lie in memory already."""
+        if x.op not in _COMPUTED or self._at_hand(x):
+            return None
+        key = (f"features {x.id}", ())
+        if key not in self.memo:
+            self.count += 1
+            slot = f"%slot{self.count}"
+            self.allocas.append(f"{slot} = alloca [{x.numel} x {TYPES[x.dtype]}], align 64")
+            written = self._opaque(EDGE, slot)
+            for lanes in self._chunks(x):
+                self._store(written, None, lanes, self._at(x, lanes), EDGE)
+            read = self._let(EDGE, f'call ptr asm sideeffect "", "=r,0,~{{memory}}"(ptr {written})')
+            self.memo[key] = Vector(read, 1, "i32", EDGE)
+        return self.memo[key].name
+
+    def _feature(self, x: Node, features: str | None, position: int) -> Vector:
+        if features is None:
+            return self.value(x, (position,))
+        return self._load(features, None, (position,), x.dtype, EDGE, changes=True)
 
     def _combine(self, node: Node, a: Vector, b: Vector) -> Vector:
         level = max(a.level, b.level)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .ir import HEAVY, REDUCTIONS, SUMS_TO_CONSTANT, Node, topological
+from .ir import HEAVY, REDUCTIONS, SUMS_TO_CONSTANT, Node, is_tiled, topological
 from .tape import Refused
 
 THIN = 16  # features up to which a value per edge may be kept instead of being computed again
@@ -71,7 +71,7 @@ class Loop:
 Step = Host | Loop
 
 
-def schedule(outputs: Iterable[Node], known: Iterable[Node]) -> list[Step]:
+def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0) -> list[Step]:
     """Return the steps that compute `outputs` from the `known` nodes.
 
     Raises:
@@ -92,7 +92,7 @@ def schedule(outputs: Iterable[Node], known: Iterable[Node]) -> list[Step]:
                 done.add(node)
         if all(o in done for o in outputs):
             break
-        loop = _Loop(need, done, outputs).build()
+        loop = _Loop(need, done, outputs, inline).build()
         if loop is not None:
             steps.append(loop)
             for step in loop.steps:
@@ -131,7 +131,8 @@ def _without_dead(steps: list[Step], outputs: list[Node]) -> list[Step]:
 class _Loop:
     """Finds all that one loop can compute from `done`, and cuts it into kernels."""
 
-    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node]) -> None:
+    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], inline: int) -> None:
+        self.inline = inline
         self.need, self.done, self.outputs = need, done, set(outputs)
         self.end = self._row_end()
         self.users: dict[Node, list[Node]] = {}
@@ -191,7 +192,7 @@ class _Loop:
     def _without_split_maxima(self, roots: list[Node]) -> list[Node]:
         """Leave maxima over the other end to another loop where products cut this one: tiles only add up sums."""
         everything = self._closure(roots).union(roots)
-        if not any(n.op == "mmt" or (n.op == "mm" and n.space == "E") for n in everything):
+        if not any(n.op == "mmt" or is_tiled(n, self.inline) for n in everything):
             return roots
         return [r for r in roots if r.op not in ("rmax", "rarg") or r.attr == self.end]
 
@@ -215,7 +216,7 @@ class _Loop:
 
     def _cut(self, roots: list[Node]) -> Loop:
         closure = self._closure(roots)
-        products = [n for n in self.need if n in closure and n.op == "mm" and n.space == "E"]
+        products = [n for n in self.need if n in closure and is_tiled(n, self.inline)]
         products += [r for r in roots if r.op == "mmt"]
         every_operand = {a for p in products for a in p.args}
         steps: list[Kernel | Product] = []
@@ -229,7 +230,7 @@ class _Loop:
             operands = [a for p in waiting for a in p.args if a.space == "E" and a not in stored and a not in self.done]
             wanted = [r for r in left if r.op not in REDUCTIONS or r.attr == self.end]
             phase: dict[Node, int | None] = {}
-            now = [r for r in [*wanted, *dict.fromkeys(operands)] if r.op != "mm" or r.space != "E" or r in stored]
+            now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r, self.inline) or r in stored]
             now = [r for r in now if self._phase_of_root(r, phase, stored, finished) is not None]
             end = self.end
             if not now and not waiting:
@@ -282,7 +283,7 @@ class _Loop:
             return 0
         if node not in phase:
             args = [self._phase(a, phase, stored, finished) for a in node.args]
-            if None in args or (node.op == "mm" and node.space == "E"):
+            if None in args or is_tiled(node, self.inline):
                 phase[node] = None
             else:
                 latest = max((a for a in args if a is not None), default=0)
@@ -360,6 +361,6 @@ def costly(node: Node, known: set[Node]) -> bool:
     for n in topological([node], known):
         if n in known or n.space != "E":
             continue
-        if n.op in HEAVY or (n.op == "sum" and n.args[0].numel > 4 * n.numel):
+        if n.op in HEAVY or n.op == "mm" or (n.op == "sum" and n.args[0].numel > 4 * n.numel):
             return True
     return False
