@@ -24,14 +24,15 @@ class DeviceExecutable:
     Args:
         inputs: nodes whose values are given.
         outputs: nodes to compute.
+        inline: see `Program`.
 
     Raises:
         Refused: the program needs more than row loops can do, or a kernel cannot be printed.
     """
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.steps: list[Step] = schedule(self.outputs, self.inputs)
+        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline)
         self._runs: dict[int, _Kernel] = {}
         memory = set(self.inputs)
         for step in self.steps:

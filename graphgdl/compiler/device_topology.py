@@ -127,7 +127,7 @@ class DeviceTopology:
 
     def _cut(self, end: str, size: int) -> list[Tile]:
         ptr, col, edge = self._sort(end)
-        goals = torch.arange(size, self.num_edges, size, dtype=torch.int32, device=self.device)
+        goals = torch.arange(size, max(self.num_edges, size), size, dtype=torch.int32, device=self.device)
         bounds = [0, *torch.searchsorted(ptr, goals).tolist(), self.sizes[end]]
         bounds = sorted(set(bounds))
         edges_at = ptr[bounds].tolist()

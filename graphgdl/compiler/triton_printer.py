@@ -138,7 +138,8 @@ class Printer:
 
     def __init__(self, kernel: Kernel, memory: set[Node], tile: set[Node], pieces: bool = False) -> None:
         self.kernel, self.memory, self.tile, self.pieces = kernel, memory, tile, pieces
-        self.splits: dict[tuple[Node, int], list[int]] = {}  # (root or folding node, its dimension) -> sizes of digits
+        # (root, dimension) or (node that folds, -1 - dimension it folds) -> sizes of the digits of that dimension
+        self.splits: dict[tuple[Node, int], list[int]] = {}
         self.dims: list[int] = []  # size of each feature axis
 
     def print(self) -> Source:
@@ -370,6 +371,8 @@ class Printer:
             return self._fold(node, index, guards)
         if op == "rand":
             return self._rand(node, index)
+        if op == "mm" and node.space == "E":
+            return self._product(node, index, guards)
         if op in REDUCTIONS or op in ("mm", "mmt", "total"):
             raise AssertionError(f"{node} is not at hand")
         args = [self.value(a, self._broadcast(index, a), guards) for a in node.args]
@@ -438,7 +441,7 @@ class Printer:
     def _fold(self, node: Node, index: Index, guards: tuple[Guard, ...]) -> Value:
         """Sum or maximise over feature axes."""
         x = node.args[0]
-        taken = {a for digits in index for d in digits for a in d.axes} | {a for g in guards for a in g.axes}
+        taken = _axes(index, guards)
         owner = dict(self.owner)
         inner: list[Digits] = []
         folded: list[int] = []
@@ -447,24 +450,40 @@ class Printer:
             if dim not in node.attr:
                 inner.append(next(outer))
                 continue
-            digits = self._assign((node, dim), size, taken)
+            digits = self._assign((node, -1 - dim), size, taken)
             inner.append(digits)
             folded += [d.axis for d in digits if d.axis is not None]
         value = self.value(x, tuple(inner), guards)
         self.owner = owner
+        return self._along(node.op, value, folded)
+
+    def _product(self, node: Node, index: Index, guards: tuple[Guard, ...]) -> Value:
+        """Multiply the features of each edge by a small matrix."""
+        x, w = node.args
+        owner = dict(self.owner)
+        inner = self._assign((node, -1), w.shape[0], _axes(index, guards))
+        left, right = self.value(x, (*index[:-1], inner), guards), self.value(w, (inner, index[-1]), guards)
+        self.owner = owner
+        level, axes = max(left.level, right.level), left.axes | right.axes
+        self._note(axes, node.dtype)
+        terms = Value(self._let(level, f"{left.text} * {right.text}"), node.dtype, level, axes)
+        return self._along("sum", terms, [d.axis for d in inner if d.axis is not None])
+
+    def _along(self, op: str, value: Value, folded: list[int]) -> Value:
+        """Sum or maximise along axes."""
         text, axes = value.text, value.axes
         for axis in folded:
             size = self.dims[axis]
             if axis not in axes:
-                text = text if node.op == "amax" else self._let(value.level, f"{text} * {size}")
+                text = text if op == "amax" else self._let(value.level, f"{text} * {size}")
                 continue
             if power_of_two(size) != size:
-                fill = "0" if node.op == "sum" else "float('-inf')"
+                fill = "0" if op == "sum" else "float('-inf')"
                 text = self._let(value.level, f"tl.where(b{axis}, {text}, {fill})")
             call = f"tl.sum({text}, {axis + 1}, keep_dims=True)"
-            text = self._let(value.level, call if node.op == "sum" else f"device.greatest({text}, {axis + 1})")
+            text = self._let(value.level, call if op == "sum" else f"device.greatest({text}, {axis + 1})")
             axes = axes - {axis}
-        return Value(text, node.dtype, value.level, axes)
+        return replace(value, text=text, axes=axes)
 
     def _rand(self, node: Node, index: Index) -> Value:
         """Uniform numbers of the counter-based generator; the same arithmetic as `interpret.uniform`."""
@@ -495,8 +514,7 @@ class Printer:
         return self._load(node, "row", index, guards, ROW)
 
     def _load(self, node: Node, where: str, index: Index, guards: tuple[Guard, ...], level: int) -> Value:
-        axes = frozenset(a for digits in index for d in digits for a in d.axes)
-        spread = axes | {a for g in guards for a in g.axes}
+        spread = frozenset(_axes(index, guards))
         array = self._array(node)
         mask = self._mask(spread, guards, level)
         text = f"tl.load({array} + {self._offset(node, where, index, level)}{mask}{', other=0' if mask else ''})"
@@ -508,7 +526,7 @@ class Printer:
         return Value(self._let(level, text), node.dtype, level, spread)
 
     def _store(self, node: Node, where: str, index: Index, value: Value, level: int) -> None:
-        axes = frozenset(a for digits in index for d in digits for a in d.axes)
+        axes = _axes(index, ())
         offset = self._offset(node, where, index, level)
         self.lines[level].append(f"tl.store({self._array(node)} + {offset}, {value.text}{self._mask(axes, (), level)})")
 
@@ -698,6 +716,11 @@ class Printer:
 def _merged(index: Index) -> Digits:
     """Return the digits of the flat position."""
     return tuple(d for digits in index for d in digits)
+
+
+def _axes(index: Index, guards: tuple[Guard, ...]) -> set[int]:
+    """Return the axes that an index and its guards vary along."""
+    return {a for digits in index for d in digits for a in d.axes} | {a for g in guards for a in g.axes}
 
 
 def _counts(root: Node) -> bool:

@@ -126,8 +126,8 @@ def inputs(shapes: dict[str, tuple], n: int, e: int, dtype: torch.dtype, seed: i
 class Compiled:
     """Runs the steps of a layer by compiled loops: `programs` are made at their first call."""
 
-    def __init__(self, layer: MessagePassing, topology) -> None:
-        self.layer, self.topology = layer, topology
+    def __init__(self, layer: MessagePassing, topology, inline: int = 0) -> None:
+        self.layer, self.topology, self.inline = layer, topology, inline
         self.programs: dict[str, Differentiable] = {}
         layer.propagate = lambda edge_index, size=None, **given: self._step("propagate", edge_index, given)
         layer.edge_updater = lambda edge_index, size=None, **given: self._step("edge_updater", edge_index, given)
@@ -145,7 +145,7 @@ class Compiled:
             )
         compiled = self.programs.get(step)
         if compiled is None:
-            program = Program()
+            program = Program(self.inline)
             names = ["", *(f"{kind} {name}" for kind, name in recording.inputs)]
             nodes, outputs = translate(recording.tape, program, names)
             wanted = [k for k, v in enumerate(values) if v.requires_grad]
@@ -157,13 +157,15 @@ class Compiled:
         return found[0] if recording.single else tuple(found[: recording.returned])
 
 
-def printed(name: str, c: int, order: int, monkeypatch, dtype: torch.dtype = torch.float32) -> list[DeviceExecutable]:
+def printed(
+    name: str, c: int, order: int, monkeypatch, dtype: torch.dtype = torch.float32, inline: int = 0
+) -> list[DeviceExecutable]:
     """Return the programs of a layer and its derivatives up to `order`, printed for a device and run by the interpreter."""
     made: list[DeviceExecutable] = []
 
     class Printed(DeviceExecutable):
-        def __init__(self, inputs, outputs) -> None:
-            super().__init__(inputs, outputs)
+        def __init__(self, inputs, outputs, inline=0) -> None:
+            super().__init__(inputs, outputs, inline)
             made.append(self)
 
         def __call__(self, graph, values):
@@ -174,7 +176,7 @@ def printed(name: str, c: int, order: int, monkeypatch, dtype: torch.dtype = tor
     conv = conv.to(dtype)
     edge_index = torch.tensor([[0, 1, 2, 2, 3, 0], [1, 2, 0, 3, 3, 2]])
     given = {k: v.requires_grad_() for k, v in inputs(shapes, 4, 6, dtype).items()}
-    Compiled(conv, lambda ei, num_src, num_dst: Edges(ei[0], ei[1], num_src, num_dst))
+    Compiled(conv, lambda ei, num_src, num_dst: Edges(ei[0], ei[1], num_src, num_dst), inline)
     derivatives(conv, given, edge_index, order)
     return made
 

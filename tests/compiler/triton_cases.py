@@ -6,6 +6,7 @@ import copy
 import os
 
 import layer_programs
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,6 +36,45 @@ def small_limits(monkeypatch):
     monkeypatch.setattr(device_execute, "TILE_EDGES", 20)
 
 
+@pytest.fixture(autouse=True)
+def checked_memory(monkeypatch):
+    """Under the interpreter, each address that a kernel reads or writes must lie in one of its tensors."""
+    if DEVICE != "cpu":
+        return
+    from triton.runtime import interpreter
+
+    spans: list[tuple[int, int]] = []
+    call, load, store = (
+        interpreter.GridExecutor.__call__,
+        interpreter.InterpreterBuilder.create_masked_load,
+        interpreter.InterpreterBuilder.create_masked_store,
+    )
+
+    def checked_call(self, *args, **kwargs):
+        tensors = [a for a in [*args, *kwargs.values()] if isinstance(a, torch.Tensor)]
+        spans[:] = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in tensors]
+        return call(self, *args, **kwargs)
+
+    def check(pointers, mask) -> None:
+        data, active = np.broadcast_arrays(pointers.data, mask.data)
+        inside = np.zeros(data.shape, bool)
+        for start, stop in spans:
+            inside |= (data >= start) & (data < stop)
+        assert inside[active].all(), "a kernel leaves its arrays"
+
+    def checked_load(self, pointers, mask, *args):
+        check(pointers, mask)
+        return load(self, pointers, mask, *args)
+
+    def checked_store(self, pointers, value, mask, *args):
+        check(pointers, mask)
+        return store(self, pointers, value, mask, *args)
+
+    monkeypatch.setattr(interpreter.GridExecutor, "__call__", checked_call)
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_masked_load", checked_load)
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_masked_store", checked_store)
+
+
 def hub_graph(n: int, e: int) -> torch.Tensor:
     """Unsorted edges, a third of them into node 2, the last two nodes without any."""
     generator = torch.Generator().manual_seed(1)
@@ -44,12 +84,12 @@ def hub_graph(n: int, e: int) -> torch.Tensor:
     return edge_index[:, torch.randperm(e, generator=generator)].to(DEVICE)
 
 
-def check_layer(name: str, c: int, order: int, dtype: torch.dtype = torch.float64, e: int = 41) -> None:
-    n = 9
+def check_layer(name: str, c: int, order: int, dtype: torch.dtype = torch.float64, inline: int = 0) -> None:
+    n, e = 9, 41
     conv, shapes = layer(name, c)
     conv = conv.to(DEVICE, dtype)
     compiled = copy.deepcopy(conv)
-    Compiled(compiled, device_topology.device_topology)
+    Compiled(compiled, device_topology.device_topology, inline)
     values = {k: v.to(DEVICE).requires_grad_() for k, v in inputs(shapes, n, e, dtype).items()}
     edge_index = hub_graph(n, e)
     expected = derivatives(conv, values, edge_index, order)
@@ -75,6 +115,11 @@ def test_gradient_at_odd_sizes(name, c):
     check_layer(name, c, 1)
 
 
+@pytest.mark.parametrize("name", ["EdgeConv", "EGNN", "CFConv", "PaiNN", "GATv2Conv"])
+def test_small_products_inside_the_loops(name):
+    check_layer(name, 5, 1, inline=200)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("c", [32, 64, 123])
 @pytest.mark.parametrize("name", layer_programs.NAMES)
@@ -91,7 +136,7 @@ def test_single_precision(name):
 @given(programs())
 def test_random_programs(r):
     p = r.program
-    outputs = [p.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o) else o for o in r.outputs]
+    outputs = [p.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o, p.inline) else o for o in r.outputs]
     graph = device_topology.device_topology(r.graph.edge_index.to(DEVICE), r.graph.num_src, r.graph.num_dst)
     found = DeviceExecutable(p.inputs, outputs)(graph, [r.values[i].to(DEVICE) for i in p.inputs])
     assert_close([f.cpu() for f in found], dense(r.outputs, r.values, r.graph), r, "device")
