@@ -18,6 +18,7 @@ from .tape import SPACES, Refused, Tape, Value, end_of
 
 DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.int32: "i32", torch.bool: "bool"}
 ENDS = ("src", "dst")
+_SIDES = {"src": ("N", "S"), "dst": ("N", "D")}
 _UNARY = set(
     [
         "neg",
@@ -841,7 +842,7 @@ class Translator:
             node = p.total(p.pw("mul", p.view(left.node, (h, k, 1)), p.view(right.node, (h, 1, m))))
             return Array(node, None, 1, shape)
         if left.row is None and right.row == 2:  # (h, n, k) (h, k, e): the same from the left
-            (h, n, k) = left.node.shape
+            h, _, k = left.node.shape
             node = p.sum(p.pw("mul", left.node, p.view(right.node, (h, 1, k))), [2])
             return Array(node, 2, 1, shape)
         raise Refused("a batched product over edges or nodes")
@@ -867,6 +868,20 @@ class Translator:
             raise Refused("it selects rows by something else than the edge index")
         return ENDS[end]
 
+    def _end_of(self, index: Any, space: str) -> str:
+        """Return the end whose nodes are the rows of `space`: those of the other end may be fewer than the index says."""
+        end = self._end(index)
+        if space not in _SIDES[end]:
+            raise Refused("it selects or reduces rows of one end by the index of the other")
+        return end
+
+    def _over(self, end: int, rows: int) -> tuple[str, str]:
+        """Return the end and the space of a reduction to `rows`."""
+        space = SPACES.get(rows)
+        if space not in _SIDES[ENDS[end]]:
+            raise Refused("it selects or reduces rows of one end by the index of the other")
+        return ENDS[end], space
+
     def _rows_of(self, array: Array, what: str) -> Array:
         if array.row != 0:
             raise Refused(f"{what} along another dimension than the first")
@@ -876,7 +891,7 @@ class Translator:
         array = self._arg(x)
         if dim % len(array.shape) != array.row or array.row != 0 or array.node.space == "E":
             raise Refused("it selects rows of something that is not one row per node")
-        return self._like(self.p.gather(array.node, self._end(index)), value)
+        return self._like(self.p.gather(array.node, self._end_of(index, array.node.space)), value)
 
     def _index(self, value: Value, x: Any, indices: Sequence[Any]) -> Array:
         if len(indices) != 1:
@@ -896,7 +911,7 @@ class Translator:
         into, array = self._arg(x), self._rows_of(self._arg(src), "a sum over edges")
         if dim % len(into.shape) != 0 or array.node.space != "E" or into.shape[1:] != array.shape[1:]:
             raise Refused("it sums something that is not one row per edge")
-        node = self.p.reduce(array.node, self._end(index), into.node.space)
+        node = self.p.reduce(array.node, self._end_of(index, into.node.space), into.node.space)
         return self._like(node if is_zero(into.node) else self.p.pw("add", into.node, node), value)
 
     def _scatter_add(self, value: Value, x: Any, dim: int, index: Any, src: Any) -> Array:
@@ -924,13 +939,13 @@ class Translator:
     _index_put_impl = _index_put
 
     def _reduce(self, value: Value, x: Any, end: int, rows: int) -> Array:
-        return self._like(self.p.reduce(self._arg(x).node, ENDS[end], SPACES[rows]), value)
+        return self._like(self.p.reduce(self._arg(x).node, *self._over(end, rows)), value)
 
     def _rmax(self, value: Value, x: Any, end: int, rows: int) -> Array:
-        return self._like(self.p.rmax(self._arg(x).node, ENDS[end], SPACES[rows]), value)
+        return self._like(self.p.rmax(self._arg(x).node, *self._over(end, rows)), value)
 
     def _rarg(self, value: Value, x: Any, end: int, rows: int) -> Array:
-        return self._like(self.p.rarg(self._arg(x).node, ENDS[end], SPACES[rows]), value)
+        return self._like(self.p.rarg(self._arg(x).node, *self._over(end, rows)), value)
 
     def _eid(self, value: Value, x: Any) -> Array:
         return self._like(self.p.eid(), value)

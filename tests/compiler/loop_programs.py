@@ -374,7 +374,7 @@ def _product(draw, r: RandomProgram) -> None:
         b = Fact(*_worst(r, w))
         r.know(p.mm(x, w), a.bound * b.bound * k, k * (a.bound * b.error + b.bound * a.error + a.bound * b.bound * k))
         return
-    if x.space == "C" or op == "total" and x.numel > 140:
+    if x.space == "C" or (op == "total" and x.numel > 140):
         return
     rows = max(r.graph.rows(x.space), 1)
     if op == "total":

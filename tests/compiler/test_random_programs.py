@@ -7,11 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loop_programs import RandomProgram, dense, graph, programs
+from loop_programs import RandomProgram, dense, programs
 
 from graphgdl.compiler import execute
 from graphgdl.compiler.interpret import Edges, interpret
-from graphgdl.compiler.ir import Program
 from graphgdl.compiler.topology import topology
 
 UNIT = {"f32": 2.0**-23, "f64": 2.0**-52}
