@@ -17,7 +17,7 @@ from .ir import Node
 from .schedule import Host, Kernel, Loop, Product, Step, schedule
 from .topology import Loops, Tile, Topology
 
-TILE_BYTES = 8 << 20
+TILE_BYTES = 16 << 20
 TILE_EDGES = 256  # at least
 Sums = dict[Node, list[Tensor]]  # of each total, one row for each part
 PART_WORK = 200_000  # loads and operations of one part: about 100 us

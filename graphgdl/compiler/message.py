@@ -25,7 +25,7 @@ from .topology import topology
 from .trace import FLOATS, HALVES, Recording, flatten, record, rows_of, twin
 from .translate import translate
 
-INLINE = 4096  # entries of a matrix up to which a product per edge is made inside a row loop
+INLINE = 256  # entries of a matrix up to which a product per edge is made inside a row loop
 MOST_VARIANTS = 64  # of one layer's options and kinds of inputs, before it is left to the message path
 Key = tuple[Any, ...]
 Source = Callable[[dict[str, Tensor]], Tensor]
@@ -167,19 +167,18 @@ def _made(
         rows = rows_of(layer, step, inputs, num_src, num_dst, num_edges)
         flat = flatten(inputs)
         for name, tensor in flat.items():
-            _check(name, tensor)
+            _check(_shown(name), tensor)
             if 0 in tensor.shape[1:]:
-                raise Refused(f"`{name}` has no features")
+                raise Refused(f"`{_shown(name)}` has no features")
         _check_modules(layer)
         recording = record(layer, step, inputs, rows, square)
         if not guard.holds(layer):
             raise Refused("the message changes what it reads")
         guard = Guard(layer, recording.effects)
         sources = [_source(layer, kind, name) for kind, name in recording.inputs]
-        values = [source(flat) for source in sources]
-        half = _half(recording, values)
-        enabled = torch.is_grad_enabled()
-        wanted = [k for k, v in enumerate(values) if enabled and v.requires_grad]
+        given = [(k, name, source(flat)) for k, (name, source) in enumerate(zip(recording.inputs, sources)) if name[0] != "seed"]
+        half = _half(given)
+        wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
         key = hashlib.sha256(f"{jit.fingerprint()} {half} {square} {wanted}\n{recording.tape.text()}".encode()).hexdigest()
         found = _programs.get(key)
         if found is None:
@@ -191,12 +190,12 @@ def _made(
         return Variant(guard, str(refused))
 
 
-def _half(recording: Recording, values: Sequence[Tensor]) -> torch.dtype | None:
+def _half(given: Sequence[tuple[int, tuple[str, str], Tensor]]) -> torch.dtype | None:
     """Return the 16-bit dtype that the message is called in, or None; refuse what is no number or of several kinds."""
-    for (kind, name), value in zip(recording.inputs, values):
-        if kind != "seed" and value.dtype not in (*FLOATS, *HALVES, torch.bool):
-            raise Refused(f"`{name}` is {value.dtype}, not floating point")
-    kinds = {v.dtype for v in values if v.is_floating_point()}
+    for _, (kind, name), tensor in given:
+        if tensor.dtype not in (*FLOATS, *HALVES, torch.bool):
+            raise Refused(f"`{_shown(name) if kind == 'input' else name}` is {tensor.dtype}, not floating point")
+    kinds = {tensor.dtype for _, _, tensor in given if tensor.is_floating_point()}
     halves = [d for d in HALVES if d in kinds]
     if halves and len(kinds) > 1:
         raise Refused(f"it reads {' and '.join(sorted(map(str, kinds)))} together")
@@ -258,6 +257,12 @@ def _source(layer: nn.Module, kind: str, name: str, seed: Tensor | None = None) 
     module = layer.get_submodule(path)
     store = module._parameters if last in module._parameters else module._buffers
     return lambda _: store[last]  # type: ignore[return-value]
+
+
+def _shown(name: str) -> str:
+    """Return the name of a tensor as the caller knows it: `x[0]` for the first of a pair."""
+    base, _, side = name.partition(".")
+    return f"{base}[{side}]" if side else base
 
 
 def _check(name: str, tensor: Tensor) -> None:
