@@ -131,7 +131,7 @@ class _SameNumbers(TorchDispatchMode):
         if func is not torch.ops.aten.bernoulli_.float:
             return func(*args, **(kwargs or {}))
         self.stream += 1
-        like, probability = args
+        like, probability = (*args, 0.5)[:2]
         drawn = uniform(self.seed, self.stream, like.shape[0], tuple(like.shape[1:]), like.dtype)
         return like.copy_((drawn < probability).to(like.dtype))
 

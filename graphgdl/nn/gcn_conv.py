@@ -63,7 +63,8 @@ class GCNConv(Lowered, pyg.GCNConv):
         """Return the new node features (n, out_channels)."""
         edge_index = edges_of(edge_index, x, edge_weight=edge_weight)
         sparse = isinstance(edge_index, SparseTensor)
-        if sparse and edge_weight is None and not self.cached and self._customised() is None:
+        own = self._customised() is not None or self._sparse_form_is_own()
+        if sparse and edge_weight is None and not self.cached and not own:
             edge_index, edge_weight = plain(edge_index)
         elif sparse or is_torch_sparse_tensor(edge_index):
             return super().forward(x, edge_index, edge_weight)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import _has_any_global_hook
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import SparseTensor
@@ -101,6 +102,8 @@ class Lowered(MessagePassing):
 
     def _run(self, step: str, edge_index: Any, size: Any, inputs: dict[str, Any]) -> Any:
         refused: dict[str, str] = {}
+        if self.flow == "target_to_source":
+            inputs = self._pairs_turned(step, inputs)
         if self._lowering != "message":
             call = self._customised() or self._call(step, edge_index, size, inputs)
             for name, lowering in self.lowerings.items():
@@ -118,6 +121,15 @@ class Lowered(MessagePassing):
         self._note(step, "message", refused)
         return getattr(MessagePassing, step)(self, _wide(edge_index), size=size, **inputs)
 
+    def _pairs_turned(self, step: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Turn pairs round: what PyG generates for a layer takes `x_j` from `x[0]` in either flow, `MessagePassing` does not."""
+        turned = dict(inputs)
+        for arg in self._user_args if step == "propagate" else self._edge_user_args:
+            pair = inputs.get(arg[:-2]) if arg[-2:] in ("_i", "_j") else None
+            if isinstance(pair, tuple | list) and len({t.size(0) for t in pair if isinstance(t, Tensor)}) == 1:
+                turned[arg[:-2]] = tuple(reversed(pair))
+        return turned
+
     def _customised(self) -> str | None:
         """What was hung onto this layer, so that only the message path knows of it, or None."""
         if self._explain:
@@ -125,9 +137,16 @@ class Lowered(MessagePassing):
         for step, hooks in _HOOKS:
             if self.__dict__[hooks]:
                 return f"a hook is registered on {step}"
+        if _has_any_global_hook():
+            return "a hook on all modules is registered"
         if self._decomposed_layers > 1:
             return f"decomposed_layers = {self._decomposed_layers}"
         return None
+
+    def _sparse_form_is_own(self) -> bool:
+        """Whether a sparse adjacency would run a `message_and_aggregate` that is not PyG's, which knows no other form."""
+        method = self.message_and_aggregate
+        return bool(self.fuse) and method.__module__.partition(".")[0] != "torch_geometric"
 
     def _call(self, step: str, edge_index: Any, size: Any, given: dict[str, Any]) -> Call | str:
         """Return the call in plain form, or why only the message path takes it."""
@@ -135,6 +154,8 @@ class Lowered(MessagePassing):
             return "torch.compile traces the message path"
         if is_torch_sparse_tensor(edge_index):
             return "a torch sparse matrix is read by the message path only"
+        if isinstance(edge_index, SparseTensor | EdgeIndex) and self._sparse_form_is_own():
+            return "`message_and_aggregate` is overridden"
         if isinstance(edge_index, SparseTensor) and given.get("edge_weight") is not None:
             return "`edge_weight` beside a SparseTensor is left to the message path"
         if torch.is_autocast_enabled("cpu"):

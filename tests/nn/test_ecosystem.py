@@ -123,7 +123,7 @@ def test_batches_equal_their_graphs_one_by_one():
     close(model(loaded.x, loaded.edge_index, loaded.batch), one)
 
 
-@pytest.mark.parametrize("lowering", ["compiled", "message"])
+@pytest.mark.parametrize("lowering", ["auto", "message"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -151,19 +151,28 @@ def test_compiles_without_a_graph_break(name, lowering):
         close(actual, wanted)
 
 
+def test_torch_compile_refuses_a_fixed_compiled_form():
+    layer, (x, edge_index) = gdl.SAGEConv(4, 4), graph()
+    layer.lowering = "compiled"
+    torch._dynamo.reset()
+    with pytest.raises(Exception, match="does not apply: torch.compile traces the message path; use 'auto'"):
+        torch.compile(layer, fullgraph=True, backend="eager")(x, edge_index)
+
+
 @pytest.mark.parametrize("name", ["GCNConv", "SAGEConv", "GATConv-heads", "GATv2Conv", "TransformerConv", "EdgeConv"])
-def test_autocast(name):
+def test_autocast_runs_the_message_path(name):
     case = BY_NAME[name]
     layer, given = case.ours(torch.float32), inputs(case, torch.float32)
+    theirs = case.theirs(torch.float32)
+    theirs.load_state_dict(layer.state_dict())
     expected = given.call(layer)
-    found = []
-    for lowering in ("auto", "message"):
-        layer.lowering = lowering
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = given.call(layer)
-        assert (out.float() - expected).norm() < 0.03 * expected.norm()
-        found.append(out)
-    assert found[0].shape == found[1].shape
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        row = explain_lowering(layer, given.x, given.edge_index)[0]
+        out, wanted = given.call(layer), given.call(theirs)
+    assert row.refused["compiled"] == "autocast is active on the CPU"
+    assert out.dtype == wanted.dtype
+    assert (out.float() - expected).norm() < 0.03 * expected.norm()
+    assert explain_lowering(layer, given.x, given.edge_index)[0].ran == "compiled"
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))

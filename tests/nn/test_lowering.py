@@ -1,4 +1,4 @@
-"""Which lowering runs: what is customised goes to the message path with its reason, and is honoured there."""
+"""Which lowering runs: what is customised is compiled with its change, or goes to the message path with the reason."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import pickle
 import pytest
 import torch
 import torch_geometric.nn as pyg
-from layer_cases import BY_NAME, close, inputs
+from layer_cases import BY_NAME, close, gradients, inputs
 from torch import nn
 from torch_geometric.nn.aggr import SumAggregation
 from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import scatter
 
 from graphgdl import nn as gdl
-from graphgdl.nn import explain_lowering, lowering
+from graphgdl.nn import explain_lowering
 from graphgdl.nn.explain_lowering import LayerLowering
 
 # torch says once in a process that it does not check sparse matrices, which PyG builds
@@ -40,6 +41,23 @@ def runs_on_the_message_path(layer, reason, *args):
     close(layer(*args), out)
     layer.lowering = "auto"
     return out
+
+
+def runs_compiled(ours, theirs, x=X, edges=EDGES, *features):
+    """Check that `ours` is compiled, and equals `theirs`, another layer of the same parameters, up to the second derivative."""
+    found = []
+    for layer in (ours.double(), theirs.double()):
+        args = [t.detach().double().requires_grad_() for t in (x, *features)]
+        args.insert(1, edges)
+        if layer is ours:
+            assert {row.ran for row in explain_lowering(layer, *args)} == {"compiled"}
+        leaves = [args[0], *args[2:], *layer.parameters()]
+        out = layer(*args)
+        first = gradients(out.tanh(), leaves, create_graph=True)
+        product = sum((g * torch.linspace(-1, 2, g.numel(), dtype=g.dtype).view_as(g)).sum() for g in first)
+        found.append([out, *first, *gradients(product, leaves)])
+    for actual, expected in zip(*found, strict=True):
+        close(actual, expected)
 
 
 @pytest.mark.parametrize("name", ["GCNConv", "SAGEConv", "GATConv", "TransformerConv"])
@@ -89,11 +107,37 @@ def test_an_edge_update_hook_forces_the_message_path():
     assert calls
 
 
-def test_a_hook_on_the_aggregation_forces_the_message_path():
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"])
+def test_a_hook_on_a_module_inside_forces_the_message_path(register):
+    """A hook that comes after the layer was compiled."""
+    layer, calls = gdl.SAGEConv(4, 4), []
+    expected = layer(X, EDGES)
+    handle = getattr(layer.aggr_module, register)(lambda *args: calls.append(1))
+    out = runs_on_the_message_path(layer, "a hook is registered on `aggr_module`", X.clone().requires_grad_(), EDGES)
+    out.sum().backward()
+    close(out, expected)
+    assert calls
+    handle.remove()
+    assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
+
+
+def test_a_hook_on_the_aggregation_changes_the_output():
     layer = gdl.SAGEConv(4, 4)
     layer.aggr_module.register_forward_hook(lambda module, args, out: 0 * out)
-    out = runs_on_the_message_path(layer, "a hook is registered on the aggregation")
+    out = runs_on_the_message_path(layer, "a hook is registered on `aggr_module`")
     close(out, layer.lin_l(torch.zeros_like(X)) + layer.lin_r(X))
+
+
+def test_a_hook_on_all_modules_forces_the_message_path():
+    layer, seen = gdl.SAGEConv(4, 4), []
+    layer(X, EDGES)
+    handle = nn.modules.module.register_module_forward_hook(lambda module, args, out: seen.append(module))
+    try:
+        runs_on_the_message_path(layer, "a hook on all modules is registered")
+    finally:
+        handle.remove()
+    assert layer.aggr_module in seen
+    assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
 
 
 def test_decomposed_layers_force_the_message_path():
@@ -104,106 +148,128 @@ def test_decomposed_layers_force_the_message_path():
     assert "compiled" in explain_lowering(gdl.GCNConv(4, 4, decomposed_layers=2), X, EDGES)[0].refused
 
 
-class OwnMessage(gdl.GATConv):
+class OwnMessage:
     def message(self, x_j, alpha):
-        return super().message(x_j, alpha)
+        return 2 * alpha.unsqueeze(-1) * x_j.cos()
 
 
-class OwnAggregate(gdl.GATConv):
+class OwnAggregate:
     def aggregate(self, inputs, index, ptr, dim_size):
-        return super().aggregate(inputs, index, ptr, dim_size)
+        return scatter(inputs.tanh(), index, self.node_dim, dim_size, "mean").exp()
 
 
-class OwnUpdate(gdl.GATConv):
+class OwnUpdate:
     def update(self, inputs):
-        return inputs
+        return inputs.sin()
 
 
-class OwnEdgeUpdate(gdl.GATConv):
+class OwnEdgeUpdate:
     def edge_update(self, alpha_j, alpha_i, edge_attr, index, ptr, dim_size):
-        return super().edge_update(alpha_j, alpha_i, edge_attr, index, ptr, dim_size)
+        return (alpha_j * alpha_i).sigmoid()
 
 
-class OwnMessageAndAggregate(gdl.GATConv):
-    def message_and_aggregate(self, edge_index):
-        raise NotImplementedError
+@pytest.mark.parametrize("mixin", [OwnMessage, OwnAggregate, OwnUpdate, OwnEdgeUpdate])
+def test_an_override_is_compiled(mixin):
+    ours, theirs = (type("Own", (mixin, room.GATConv), {})(4, 4, heads=2) for room in (gdl, pyg))
+    theirs.load_state_dict(ours.state_dict())
+    runs_compiled(ours, theirs)
+    plain = gdl.GATConv(4, 4, heads=2)
+    plain.load_state_dict(ours.state_dict())
+    assert not torch.allclose(ours(X.double(), EDGES), plain.double()(X.double(), EDGES))
 
 
-@pytest.mark.parametrize(
-    ("cls", "name"),
-    [
-        (OwnMessage, "message"),
-        (OwnAggregate, "aggregate"),
-        (OwnUpdate, "update"),
-        (OwnEdgeUpdate, "edge_update"),
-        (OwnMessageAndAggregate, "message_and_aggregate"),
-    ],
-)
-def test_an_override_forces_the_message_path(cls, name):
-    layer, plain = cls(4, 4), gdl.GATConv(4, 4)
-    plain.load_state_dict(layer.state_dict())
-    close(runs_on_the_message_path(layer, f"`{name}` is overridden"), plain(X, EDGES))
-
-
-def test_an_overridden_message_is_used():
-    class Doubled(gdl.GINConv):
+def test_an_override_that_cannot_be_compiled_runs():
+    class Branching(gdl.GINConv):
         def message(self, x_j):
-            return 2 * x_j
+            return x_j if x_j.sum() > 1e6 else 2 * x_j
 
-    layer = Doubled(nn.Identity())
-    out = runs_on_the_message_path(layer, "`message` is overridden")
+    layer = Branching(nn.Identity())
+    out = runs_on_the_message_path(layer, "when run without values")
     close(out - X, 2 * (gdl.GINConv(nn.Identity())(X, EDGES) - X))
 
 
 def test_an_override_on_the_instance_or_the_class_is_seen(monkeypatch):
-    layer, plain = gdl.GINConv(nn.Identity()), gdl.GINConv(nn.Identity())
+    """After the layer was compiled, too."""
+    layer = gdl.GINConv(nn.Identity())
+    received = layer(X, EDGES) - X
     layer.message = lambda x_j: 3 * x_j
-    close(runs_on_the_message_path(layer, "`message` is overridden") - X, 3 * (plain(X, EDGES) - X))
+    close(layer(X, EDGES) - X, 3 * received)
+    assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
+    del layer.message
+    close(layer(X, EDGES) - X, received)
 
     def message(self, x_j):
         return 0 * x_j
 
-    monkeypatch.setattr(pyg.GINConv, "message", message)
-    close(runs_on_the_message_path(gdl.GINConv(nn.Identity()), "`message` is overridden"), X)
+    with monkeypatch.context() as patch:
+        patch.setattr(pyg.GINConv, "message", message)
+        close(layer(X, EDGES), X)
+    close(layer(X, EDGES) - X, received)
 
 
-def test_a_subclass_that_overrides_nothing_stays_fused():
+def test_an_own_sparse_form_is_called_with_sparse_tensors_only():
+    class Own(gdl.SAGEConv):
+        def message_and_aggregate(self, adj_t, x):
+            return 7 + 0 * x[0]
+
+    class OwnGCN(gdl.GCNConv):
+        def message_and_aggregate(self, adj_t, x):
+            return 7 + 0 * x
+
+    adjacency = SparseTensor(row=EDGES[1], col=EDGES[0], sparse_sizes=(5, 5))
+    layer = Own(4, 4)
+    assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
+    out = runs_on_the_message_path(layer, "`message_and_aggregate` is overridden", X, adjacency)
+    close(out, layer.lin_l(torch.full((5, 4), 7.0)) + layer.lin_r(X))
+    close(OwnGCN(4, 4)(X, adjacency), torch.full((5, 4), 7.0))
+
+
+def test_a_subclass_that_overrides_nothing_is_compiled():
     class Named(gdl.GCNConv):
         """Only a name."""
 
     assert explain_lowering(Named(4, 4), X, EDGES)[0].ran == "compiled"
 
 
-@pytest.mark.parametrize("aggr", ["softmax", "std", "mul", ["mean", "max"]])
-def test_an_aggregation_without_a_fused_form(aggr):
+@pytest.mark.parametrize("aggr", ["softmax", "powermean", "std", "var", ["mean", "max"], ["sum", "std", "softmax"]])
+def test_any_aggregation_that_is_a_formula_is_compiled(aggr):
+    kwargs = {"aggr_kwargs": {"learn": True}} if aggr == "softmax" else {}
+    ours, theirs = (room.SAGEConv(4, 4, aggr=aggr, **kwargs) for room in (gdl, pyg))
+    theirs.load_state_dict(ours.state_dict())
+    runs_compiled(ours, theirs, X.abs() + 0.1, EDGES)
+
+
+@pytest.mark.parametrize(("aggr", "reason"), [("mul", "scatter_reduce with 'prod'"), ("median", "when run without values")])
+def test_an_aggregation_that_is_not_understood(aggr, reason):
     layer, theirs = gdl.SAGEConv(4, 4, aggr=aggr), pyg.SAGEConv(4, 4, aggr=aggr)
     theirs.load_state_dict(layer.state_dict())
-    close(runs_on_the_message_path(layer, "has no fused form"), theirs(X, EDGES))
+    close(runs_on_the_message_path(layer, reason), theirs(X, EDGES))
 
 
 def test_the_aggregation_module_counts_not_its_name():
-    layer = gdl.SAGEConv(4, 4, aggr="mean")
-    total = gdl.SAGEConv(4, 4, aggr="sum")
+    layer, total = gdl.SAGEConv(4, 4, aggr="mean"), pyg.SAGEConv(4, 4, aggr="sum")
     total.load_state_dict(layer.state_dict())
+    layer(X, EDGES)
     layer.aggr_module = SumAggregation()
-    close(layer(X, EDGES), total(X, EDGES))
-    close(
-        layer(X, EDGES),
-        (total := gdl.SAGEConv(4, 4, aggr="sum")).load_state_dict(layer.state_dict()) and total(X, EDGES),
-    )
+    runs_compiled(layer, total)
 
     class Halved(SumAggregation):
         def forward(self, *args, **kwargs):
             return 0.5 * super().forward(*args, **kwargs)
 
-    layer.aggr_module = Halved()
-    runs_on_the_message_path(layer, "has no fused form")
+    layer.aggr_module = total.aggr_module = Halved()
+    runs_compiled(layer, total)
 
 
-def test_the_other_flow():
-    layer, theirs = gdl.GCNConv(4, 4, flow="target_to_source"), pyg.GCNConv(4, 4, flow="target_to_source")
-    theirs.load_state_dict(layer.state_dict())
-    close(runs_on_the_message_path(layer, "flow = 'target_to_source'"), theirs(X, EDGES))
+@pytest.mark.parametrize("name", ["GCNConv", "SAGEConv", "GATConv", "GATv2Conv", "TransformerConv"])
+def test_the_other_flow(name):
+    """Pairs too: PyG's layers take `x_j` from the first of a pair in either flow."""
+    ours, theirs = (getattr(room, name)(4, 4, flow="target_to_source") for room in (gdl, pyg))
+    theirs.load_state_dict(ours.state_dict())
+    runs_compiled(ours, theirs)
+    forward = getattr(gdl, name)(4, 4).double()
+    forward.load_state_dict(ours.state_dict())
+    assert not torch.allclose(ours(X.double(), EDGES), forward(X.double(), EDGES))
 
 
 def test_a_torch_sparse_matrix():
@@ -229,18 +295,11 @@ def test_static_graphs_with_three_dimensional_features():
 def test_integer_features():
     layer = gdl.GINConv(nn.Identity())
     x = torch.arange(5)[:, None]
-    row = explain_lowering(layer, x.double(), EDGES)[0]
-    assert row.ran == "compiled"
+    assert explain_lowering(layer, x.double(), EDGES)[0].ran == "compiled"
     layer.eps = torch.zeros(1, dtype=torch.int64)
-    out = runs_on_the_message_path_exact(layer, x)
-    assert torch.equal(out, x + torch.zeros_like(x).index_add(0, EDGES[1], x[EDGES[0]]))
-
-
-def runs_on_the_message_path_exact(layer, x):
     row = explain_lowering(layer, x, EDGES)[0]
-    assert row.ran == "message"
-    assert "`x` is torch.int64, not floating point" in row.refused["compiled"]
-    return layer(x, EDGES)
+    assert row.refused["compiled"] == "`x[0]` is torch.int64, not floating point"
+    assert torch.equal(layer(x, EDGES), x + torch.zeros_like(x).index_add(0, EDGES[1], x[EDGES[0]]))
 
 
 def test_mixed_dtypes_are_promoted_as_in_pyg():
@@ -258,15 +317,11 @@ def test_integer_weights():
 
 
 def test_a_device_without_kernels():
-    layer = gdl.SAGEConv(4, 4).to("meta")
-    row = explain_lowering(layer, X.to("meta"), EDGES.to("meta"))[0]
-    assert row.ran == "message"
-    assert "`x` is on meta: no kernels for meta" in row.refused["compiled"]
-
-
-def test_a_backend_that_is_missing(monkeypatch):
-    monkeypatch.setitem(lowering.BACKENDS, "cpu", "numba is not installed")
-    runs_on_the_message_path(gdl.SAGEConv(4, 4), "`x` is on cpu: numba is not installed")
+    layer = gdl.SAGEConv(4, 4)
+    layer(X, EDGES)  # what was compiled for the CPU does not run on another device
+    row = explain_lowering(layer.to("meta"), X.to("meta"), EDGES.to("meta"))[0]
+    assert row.refused["compiled"] == "`x[0]` is on meta: compiled loops run on the CPU"
+    assert layer(X.to("meta"), EDGES.to("meta")).shape == (5, 4)
 
 
 def test_transforms_of_functions():
@@ -289,18 +344,21 @@ def test_forward_mode_differentiation():
     close(slope, layer(tangent, EDGES) - layer(0 * tangent, EDGES))
 
 
-def test_edge_features_without_edge_dim():
+def test_edge_features_without_edge_dim_are_an_error_as_in_pyg():
     edge_attr = torch.rand(5)
-    adjacency = SparseTensor(row=EDGES[1], col=EDGES[0], value=edge_attr, sparse_sizes=(5, 5))
-    for layer, args in ((gdl.GATv2Conv(4, 4), (X, adjacency)), (gdl.TransformerConv(4, 4), (X, EDGES, edge_attr))):
-        layer.lowering = "compiled"
-        with pytest.raises(ValueError, match="does not apply: `edge_attr`"):
-            layer(*args)
+    ours, theirs = gdl.TransformerConv(4, 4), pyg.TransformerConv(4, 4)
+    for layer in (ours, theirs):
+        with pytest.raises(RuntimeError, match=r"size of tensor a \(4\) must match the size of tensor b \(5\)"):
+            layer(X, EDGES, edge_attr)
+    ours.lowering = "compiled"
+    with pytest.raises(ValueError, match=r"does not apply: RuntimeError when run without values: .* broadcast"):
+        ours(X, EDGES, edge_attr)
 
 
 def test_transformer_with_edge_features_and_an_extremum():
-    layer = gdl.TransformerConv(4, 4, edge_dim=2, aggr="max")
-    runs_on_the_message_path(layer, "aggr = 'max' with edge features", X, EDGES, torch.rand(5, 2))
+    ours, theirs = (room.TransformerConv(4, 4, edge_dim=2, aggr="max") for room in (gdl, pyg))
+    theirs.load_state_dict(ours.state_dict())
+    runs_compiled(ours, theirs, X, EDGES, torch.rand(5, 2))
 
 
 def test_explain_mode_forces_the_message_path_and_ends():
@@ -339,22 +397,6 @@ def test_state_dicts_go_both_ways(name):
         back = case.ours(seed=3)
         back.load_state_dict(theirs.state_dict())
         close(given.call(back), given.call(ours))
-
-
-def test_dropout_draws_the_same_numbers():
-    for layer in (
-        gdl.GATConv(4, 4, heads=2, dropout=0.5),
-        gdl.GATv2Conv(4, 4, dropout=0.5),
-        gdl.TransformerConv(4, 4, dropout=0.5),
-    ):
-        found = []
-        for name in ("compiled", "message"):
-            layer.lowering = name
-            torch.manual_seed(0)
-            found.append(layer(X, EDGES))
-        close(*found)
-        layer.eval()
-        assert not torch.allclose(layer(X, EDGES), found[0])
 
 
 @pytest.mark.parametrize("name", ["GATConv", "GATv2Conv", "TransformerConv"])

@@ -82,5 +82,5 @@ def test_devices_without_kernels_pool_too(name, monkeypatch):
     pool, x, batch = getattr(gdl, name), torch.randn(6, 3), torch.tensor([0, 2, 0, 3, 3, 3])
     expected = pool(x, batch, 5)
     assert pool(x.to("meta"), batch.to("meta"), 5).shape == (5, 3)
-    monkeypatch.setattr(readout, "BACKENDS", {"cpu": "none"})
+    monkeypatch.setattr(readout, "_BACKENDS", {"cpu": "none"})
     torch.testing.assert_close(pool(x, batch, 5), expected)
