@@ -12,7 +12,7 @@ from torch import Tensor
 from graphgdl.ops.cpu import pool
 
 from . import jit, llvm
-from .interpret import DTYPES, evaluate
+from .interpret import DTYPES, evaluate, outer_sum
 from .ir import Node
 from .schedule import Host, Kernel, Loop, Product, Step, schedule
 from .topology import Loops, Tile, Topology
@@ -103,7 +103,7 @@ def _product(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node
     if node.op == "mm":
         torch.mm(left, env[y], out=buffers[node][: tile.last - tile.first].view(-1, node.shape[-1]))
     else:
-        env[node].addmm_(left.t(), _of_tile(y, tile, env, buffers).view(-1, y.shape[-1]))
+        env[node] += outer_sum(left, _of_tile(y, tile, env, buffers).view(-1, y.shape[-1]))
 
 
 def _of_tile(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> Tensor:

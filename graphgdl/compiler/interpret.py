@@ -102,7 +102,7 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
         return x @ w
     if op == "mmt":
         x, y = args
-        return x.reshape(-1, x.shape[-1]).t() @ y.reshape(-1, y.shape[-1])
+        return outer_sum(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]))
     if op == "total":
         return args[0].sum(0)
     assert edges is not None
@@ -134,6 +134,18 @@ _OTHER = {
     "rand",
 }
 _OTHER |= {"reduce", "rmax", "rarg"}
+
+
+def outer_sum(x: Tensor, y: Tensor) -> Tensor:
+    """Return x^T y of (n, k) and (n, m), summed in slices of rows: one product would round as the number of threads has it."""
+    rows = max(512, x.shape[0] // 64)
+    count = x.shape[0] // rows
+    if count == 0 or x.device.type != "cpu":
+        return x.t() @ y
+    cut = count * rows
+    a, b = (t[:cut].reshape(count, rows, t.shape[1]) for t in (x, y))
+    found = torch.bmm(a.transpose(1, 2), b).sum(0)
+    return found if cut == x.shape[0] else found + outer_sum(x[cut:], y[cut:])
 
 
 def _aligned(value: Tensor, source: Node, target: Node) -> Tensor:
