@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from .schedule import THIN, costly
 from .tape import Tape
 from .topology import Topology
 from .translate import translate
+
+_lock = threading.RLock()  # a program grows by one derivative at a time
 
 
 class Differentiable:
@@ -40,7 +43,10 @@ class Differentiable:
         self.program, self.tape = program, tape
         self.inputs, self.wanted, self.given = inputs, list(wanted), list(given)
         # a product per edge lives in tiles: what leaves the program is a copy
-        self.outputs = [program.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o, program.inline) else o for o in outputs]
+        self.outputs = [
+            program.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o, program.inline) else o
+            for o in outputs
+        ]
         self._plain: Executable | None = None
         self._forward: Executable | None = None
         self._backward: Differentiable | None = None
@@ -51,38 +57,43 @@ class Differentiable:
     def plain(self) -> Executable:
         """The program alone."""
         if self._plain is None:
-            self._plain = Executable([*self.inputs, *self.given], self.outputs, self.program.inline)
+            with _lock:
+                self._plain = self._plain or Executable([*self.inputs, *self.given], self.outputs, self.program.inline)
         return self._plain
 
     @property
     def backward(self) -> Differentiable:
         """(inputs, cotangents) -> gradients of the inputs `reached`."""
         if self._backward is None:
-            self._derive()
-        assert self._backward is not None
+            with _lock:
+                self._backward = self._backward or self._derived()
         return self._backward
 
     @property
     def forward(self) -> Executable:
         """The program, and after its outputs the values that the backward starts from."""
         if self._forward is None:
-            _ = self.backward
-            self._forward = Executable([*self.inputs, *self.given], [*self.outputs, *self.saved], self.program.inline)
+            with _lock:
+                if self._forward is None:
+                    _ = self.backward
+                    outputs = [*self.outputs, *self.saved]
+                    self._forward = Executable([*self.inputs, *self.given], outputs, self.program.inline)
         return self._forward
 
-    def _derive(self) -> None:
+    def _derived(self) -> Differentiable:
         offset = len(self.tape.inputs) - len(self.inputs)  # the edge index comes first and has no node
         tape, reached = self.tape.vjp([k + offset for k in self.wanted])
         self.reached = [k - offset for k in reached]
         order = len([n for n in self.program.inputs if n.attr.startswith("cotangent")])
         names = [f"cotangent {order + k}" for k in range(len(self.outputs))]
-        inputs, gradients = translate(tape, self.program, [*([""] * offset), *self.inputs, *names])
+        every: list[str | Node] = [*([""] * offset), *self.inputs, *names]
+        inputs, gradients = translate(tape, self.program, every)
         known = [*self.inputs, *self.given]
         outputs = [g for g in gradients if g is not None]
         self.saved = cut(outputs, inputs[len(self.inputs) :], known, self.program.inline)
-        wanted = [k for k in self.reached]
+        wanted = list(self.reached)
         wanted += [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in ("f32", "f64")]
-        self._backward = Differentiable(self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved])
+        return Differentiable(self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved])
 
     def __call__(self, graph: Topology, values: Sequence[Tensor], given: Sequence[Tensor] = ()) -> list[Tensor]:
         """Return the outputs; autograd sees the inputs in `wanted`."""
