@@ -13,7 +13,7 @@ from graphgdl.ops.cpu import pool
 
 from . import jit, llvm
 from .interpret import DTYPES, evaluate, outer_sum
-from .ir import Node
+from .ir import REDUCTIONS, Node
 from .schedule import Host, Kernel, Loop, Product, Step, schedule
 from .topology import Loops, Tile, Topology
 
@@ -24,13 +24,24 @@ PART_WORK = 200_000  # loads and operations of one part: about 100 us
 
 
 class Executable:
-    """Computes `outputs` from the values of `inputs`; its kernels are compiled when it is made."""
+    """Computes `outputs` from the values of `inputs`; its kernels are compiled when it is made.
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0) -> None:
-        self.inputs, self.outputs = list(inputs), list(outputs)
-        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline)
+    Args:
+        inputs: what is given at each call, in order.
+        outputs: what is returned, in order.
+        inline: entries of a matrix up to which products per edge are made in row loops.
+        pieces: whether rows are cut into pieces, for graphs with a hub; made when such a graph comes.
+    """
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0, pieces: bool = False) -> None:
+        self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
+        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline, one_sweep=pieces)
         self._runs: dict[int, _Kernel] = {}
         self._compile()
+        self._in_pieces: Executable | None = None
+        # pieces of a maximum's edge ids are told apart by the maximum itself
+        made = {(r.op, r.args) for run in self._runs.values() for r in run.made}
+        self._may_cut = not pieces and all(("rmax", args) in made for op, args in made if op == "rarg")
 
     def _compile(self) -> None:
         sources: list[llvm.Source] = []
@@ -45,8 +56,8 @@ class Executable:
                 if isinstance(part, Product):
                     memory.add(part.node)
                     continue
-                source = llvm.Printer(part, f"k{len(sources)}", set(memory), set(step.tile), bits).print()
-                kernels.append(_Kernel(part, source))
+                source = llvm.Printer(part, f"k{len(sources)}", set(memory), set(step.tile), bits, self.pieces).print()
+                kernels.append(_Kernel(part, source, self.pieces and not part.adds))
                 self._runs[id(part)] = kernels[-1]
                 sources.append(source)
                 memory |= {root for sweep in part.sweeps for root in sweep} | set(part.rows)
@@ -56,6 +67,10 @@ class Executable:
 
     def __call__(self, graph: Topology, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs, each (rows, *features) or (*features)."""
+        if self._may_cut and graph.has_hub:
+            if self._in_pieces is None:
+                self._in_pieces = Executable(self.inputs, self.outputs, self.inline, pieces=True)
+            return self._in_pieces(graph, values)
         env: dict[Node, Tensor] = dict(zip(self.inputs, values, strict=True))
         for step in self.steps:
             if isinstance(step, Host):
@@ -71,13 +86,13 @@ class Executable:
                 assert isinstance(part, Kernel)
                 run = self._runs[id(part)]
                 run.begin(graph, env)
-                run(graph.loops(part.end), env, {}, sums)
-                run.finish(env, sums)
+                run(graph.loops(part.end, self.pieces), env, {}, sums)
+                run.finish(graph, env, sums)
             return
         end = next((s.end for s in loop.steps if isinstance(s, Kernel) and not s.adds), "dst")
         width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
         size = max(TILE_EDGES, TILE_BYTES // max(width, 1))
-        tiles = graph.tiles(end, size)
+        tiles = graph.tiles(end, size, self.pieces)
         longest = max((t.last - t.first for t in tiles), default=0)
         buffers = {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in loop.tile}
         for part in loop.steps:
@@ -93,7 +108,7 @@ class Executable:
                     _product(part.node, tile, env, buffers)
         for part in loop.steps:
             if isinstance(part, Kernel):
-                self._runs[id(part)].finish(env, sums)
+                self._runs[id(part)].finish(graph, env, sums)
 
 
 def _product(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> None:
@@ -116,31 +131,62 @@ def _of_tile(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node
     return env[node].index_select(0, tile.ids)
 
 
+def _joined(node: Node, values: Tensor, peaks: Tensor | None, graph: Topology) -> Tensor:
+    """Join the results (pieces, *features) of the pieces of each row to (rows, *features)."""
+    rid = torch.from_numpy(graph.loops(node.attr, True).rid).long()
+    first = torch.ones_like(rid, dtype=torch.bool)
+    first[1:] = rid[1:] != rid[:-1]
+    start = first.nonzero().view(-1)
+    rows = rid[start]
+    fill = -1 if node.op == "rarg" else 0
+    out = torch.full((graph.rows(node.space), *node.shape), fill, dtype=values.dtype)
+    out[rows] = values[start]
+    stop = torch.cat([start[1:], start.new_tensor([len(rid)])])
+    for row, a, b in zip(rows.tolist(), start.tolist(), stop.tolist()) if len(rows) < len(rid) else ():
+        if b - a == 1:
+            continue
+        if node.op == "reduce":
+            out[row] = values[a:b].sum(0)
+        elif node.op == "rmax":
+            out[row] = values[a:b].amax(0)
+        else:
+            assert peaks is not None
+            best = peaks[a:b]
+            wins = best.isnan() | (best == best.amax(0))
+            out[row] = values[a:b].gather(0, wins.int().argmax(0, keepdim=True))[0]
+    return out
+
+
 class _Kernel:
     """One compiled kernel and its arrays."""
 
     function: jit.Function
 
-    def __init__(self, kernel: Kernel, source: llvm.Source) -> None:
-        self.kernel, self.arrays = kernel, source.arrays
+    def __init__(self, kernel: Kernel, source: llvm.Source, pieces: bool) -> None:
+        self.kernel, self.arrays, self.pieces = kernel, source.arrays, pieces
         self.made = [r for sweep in kernel.sweeps for r in sweep] + kernel.rows
         self.totals = [r for r in self.made if r.op == "total"]
-        width = sum(a.numel for a in source.arrays) + 4
-        self.work = width
+        self.work = sum(a.numel for a in source.arrays) + 4
 
     def begin(self, graph: Topology, env: dict[Node, Tensor]) -> None:
         """Make the arrays that the kernel writes."""
         for node in self.made:
             if node.op != "total" and node not in env:
-                shape = (graph.rows(node.space), *node.shape)
+                cut = self.pieces and node.op in REDUCTIONS
+                rows = graph.loops(self.kernel.end, True).stop if cut else graph.rows(node.space)
                 make = torch.zeros if self.kernel.adds else torch.empty
-                env[node] = make(shape, dtype=DTYPES[node.dtype])
+                env[node] = make((rows, *node.shape), dtype=DTYPES[node.dtype])
 
-    def finish(self, env: dict[Node, Tensor], sums: Sums) -> None:
-        """Add up the totals of all parts, in order."""
+    def finish(self, graph: Topology, env: dict[Node, Tensor], sums: Sums) -> None:
+        """Add up the totals of all parts, and join the pieces of rows, in order."""
         for node in self.totals:
             parts = sums.pop(node, None) or [torch.zeros((1, *node.shape), dtype=DTYPES[node.dtype])]
             env[node] = (parts[0] if len(parts) == 1 else torch.cat(parts)).sum(0)
+        if not self.pieces:
+            return
+        peaks = {r.args: env[r] for r in self.made if r.op == "rmax"}
+        joined = {r: _joined(r, env[r], peaks.get(r.args), graph) for r in self.made if r.op in REDUCTIONS}
+        env.update(joined)
 
     def __call__(self, loops: Loops, env: dict[Node, Tensor], buffers: dict[Node, Tensor], sums: Sums) -> None:
         """Run over the rows of `loops`."""
@@ -148,7 +194,7 @@ class _Kernel:
         rows = loops.stop - loops.start
         count = max(1, min(256, (edges + rows) * self.work // PART_WORK))
         cuts = loops.cuts(count)
-        addresses = array("q", loops.header())
+        addresses = array("q", loops.header)
         for node in self.arrays:
             if node in self.totals:
                 made = torch.zeros((len(cuts) - 1, *node.shape), dtype=DTYPES[node.dtype])

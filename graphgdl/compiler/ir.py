@@ -9,22 +9,31 @@ programs. `total` and `mmt` sum over rows into constants.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Shape = tuple[int, ...]
 
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
 POINTWISE = {
-    **dict.fromkeys(["add", "sub", "mul", "div", "maximum", "minimum", "pow", "atan2", "lt", "le", "eq", "ne", "gt", "ge", "and", "or"], 2),
-    **dict.fromkeys(["neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"], 1),
-    **dict.fromkeys(["sigmoid", "erf", "abs", "sign", "floor", "not", "cast", "stop"], 1),
+    **dict.fromkeys(
+        _names("neg exp log log1p expm1 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh sigmoid erf"), 1
+    ),
+    **dict.fromkeys(_names("abs sign floor not cast stop"), 1),
+    **dict.fromkeys(_names("add sub mul div maximum minimum pow atan2 lt le eq ne gt ge and or"), 2),
     "where": 3,
 }
-COMPARISONS = {"lt", "le", "eq", "ne", "gt", "ge", "and", "or", "not"}
-HEAVY = set(["exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid", "erf", "pow", "atan2"])
+COMPARISONS = set(_names("lt le eq ne gt ge and or not"))
+HEAVY = set(_names("exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh sigmoid erf pow atan2"))
 REDUCTIONS = ("reduce", "rmax", "rarg")
 SUMS_TO_CONSTANT = ("total", "mmt")
+_NUMBERS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv}
 _REASSOCIABLE = ("add", "mul", "maximum", "minimum", "and", "or", "eq", "ne")
 
 
@@ -57,7 +66,8 @@ class Program:
     `inline` is the number of entries of a matrix up to which products per edge are made inside row loops.
 
     Ops, besides the pointwise ones (features broadcast as in torch):
-        input(attr name), const(attr value), table(attr values), eid (edge id, i32), rand(seed; attr stream): uniform in [0, 1) per row and feature;
+        input(attr name), const(attr value), table(attr values), eid (edge id, i32), rand(seed;
+        attr stream): uniform in [0, 1) per row and feature;
         view(attr shape), expand(attr shape), permute(attr perm), take(attr (axis, positions)), cat(attr axis);
         sum(attr axes; they disappear), amax(attr axes);
         gather(attr end), reduce(attr end), rmax(attr end): 0 in a row without edges, rarg(attr end): edge id of the
@@ -129,23 +139,23 @@ class Program:
 
     def _simplified(self, op: str, args: tuple[Node, ...], dtype: str | None) -> Node | None:
         """Return a simpler equal node (exactly equal for finite values), or None."""
-        value = [a.attr if a.op == "const" else None for a in args]
+        value: list[Any] = [a.attr if a.op == "const" else None for a in args]
         if op == "cast":
             return args[0] if args[0].dtype == dtype else None
         if op == "stop" and args[0].op in ("stop", "const"):
             return args[0]
         if op in ("add", "mul") and value[0] is not None:
             args, value = args[::-1], value[::-1]
-        if (op == "mul" and value[1] == 1) or (op == "div" and value[1] == 1) or (op in ("add", "sub") and value[1] == 0):
+        if (
+            (op == "mul" and value[1] == 1)
+            or (op == "div" and value[1] == 1)
+            or (op in ("add", "sub") and value[1] == 0)
+        ):
             return args[0]
         if op == "mul" and value[1] == -1:
             return self.pw("neg", args[0])
-        if op in ("mul", "add", "sub", "div") and None not in value and args[0].dtype == args[1].dtype:
-            a, b = value
-            if op != "div" or b != 0:
-                return self.const(
-                    {"mul": a * b, "add": a + b, "sub": a - b, "div": a / b if b else 0}[op], args[0].dtype
-                )
+        if op in _NUMBERS and all(v is not None for v in value) and args[0].dtype == args[1].dtype:
+            return None if op == "div" and value[1] == 0 else self.const(_NUMBERS[op](*value), args[0].dtype)
         if op == "neg" and args[0].op == "neg":
             return args[0].args[0]
         if op == "neg" and value[0] is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import vector_math
-from .ir import POINTWISE, REDUCTIONS, Node, broadcast
+from .ir import HEAVY, POINTWISE, REDUCTIONS, Node, broadcast
 from .schedule import Kernel
 from .tape import Refused
 
@@ -27,27 +27,6 @@ _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "maximum": "maximum", "minimum": "minimum"}
 _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 _INT_COMPARE = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"}
-MATHS = set(
-    [
-        "exp",
-        "log",
-        "log1p",
-        "expm1",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "sigmoid",
-        "erf",
-        "pow",
-        "atan2",
-    ]
-)
 # a single-precision division of finite numbers is an estimate and one step of Newton's, good to the last bit or two
 _ATTRIBUTES = 'attributes #0 = { "reciprocal-estimates"="vec-divf:1" }'
 _VIEWS = ("view", "expand", "permute", "take")
@@ -117,12 +96,16 @@ class Printer:
         memory: values that are in memory when the kernel starts.
         tile: the edge values, read or written, that lie by position in the tile and not by edge id.
         register_bits: width of the machine's vector registers.
+        pieces: whether it walks pieces of rows, and leaves one result for each piece.
     """
 
-    def __init__(self, kernel: Kernel, symbol: str, memory: set[Node], tile: set[Node], register_bits: int) -> None:
+    def __init__(
+        self, kernel: Kernel, symbol: str, memory: set[Node], tile: set[Node], register_bits: int, pieces: bool = False
+    ) -> None:
         self.kernel, self.symbol = kernel, symbol
         self.memory, self.tile = memory, tile
         self.bits = register_bits
+        self.pieces = pieces and not kernel.adds
         self.arrays: list[Node] = []
         self.lines: dict[int, list[str]] = {ENTRY: [], ROW: [], EDGE: []}
         self.allocas: list[str] = []
@@ -213,8 +196,9 @@ class Printer:
             "%end = load i64, ptr %r.after.address, !invariant.load !0",
             "%degree = sub i64 %end, %begin",
         ]
-        if self.kernel.adds:
-            return lines + [
+        if self.kernel.adds or self.pieces:
+            return [
+                *lines,
                 "%rid.address = getelementptr i32, ptr %rid, i64 %r",
                 "%rid.value = load i32, ptr %rid.address, !invariant.load !0",
                 "%row = zext i32 %rid.value to i64",
@@ -315,8 +299,8 @@ class Printer:
                 start = self._address(self._pointer(node), offset, 0, kind, ENTRY)
                 self.memo[key] = Vector(self._opaque(EDGE, start), 1, "i32", EDGE)
             place = self.memo[key].name
-            old = self._load(place, None, lanes, kind, EDGE, changes=True)
-            new = self._let(EDGE, f"fadd {_FAST} {type_} {old.name}, {value.name}")
+            before = self._load(place, None, lanes, kind, EDGE, changes=True)
+            new = self._let(EDGE, f"fadd {_FAST} {type_} {before.name}, {value.name}")
             self._store(place, None, lanes, Vector(new, n, kind, EDGE), EDGE)
             return
         old = self._load_slot(slot, kind, n, EDGE).name
@@ -344,6 +328,8 @@ class Printer:
     def _finish_row(self, root: Node, acc: _Accumulator | None) -> None:
         """Store a finished reduction, and keep it for the sweeps and row values that follow."""
         pointer, offset = self._pointer(root), self._row_offset(root)
+        if self.pieces:
+            offset = self._once(f"r*{root.numel}", ROW, f"mul i64 %r, {root.numel}")
         chunks = self._chunks(root) if acc is None else [lanes for lanes, _ in acc.chunks]
         for lanes in chunks:
             if acc is None:
@@ -407,7 +393,7 @@ class Printer:
         return found
 
     def _compute(self, node: Node, lanes: Lanes) -> Vector:
-        op, n = node.op, len(lanes)
+        op = node.op
         if op == "const":
             return Vector(literal(node.attr, node.dtype), 1, node.dtype, ENTRY)
         if node in self.rows_at_hand:
@@ -660,7 +646,7 @@ class Printer:
             return self._let(level, f"fdiv {_FAST} {type_} {self._splat_literal(1, kind, n)}, {root}")
         if op == "sigmoid" and kind == "f32":
             return self._sigmoid(names[0], n, level)
-        if op in MATHS:
+        if op in HEAVY:
             return self._maths(op, kind, n, level, args)
         raise Refused(f"`{op}` on {kind} has no kernel")
 
@@ -710,10 +696,7 @@ class Printer:
         low = self._let(ENTRY, f"load i32, ptr {pointer}, !invariant.load !0")
         address = self._let(ENTRY, f"getelementptr i32, ptr {pointer}, i64 1")
         high = self._let(ENTRY, f"load i32, ptr {address}, !invariant.load !0")
-        if node.space == "E":
-            row = self._edge_id().name
-        else:
-            row = self._let(ROW, "trunc i64 %row to i32")
+        row = self._edge_id().name if node.space == "E" else self._let(ROW, "trunc i64 %row to i32")
         mixed = self._mix(Vector(self._let(level, f"xor i32 {row}, {low}"), 1, "i32", level))
         stream = node.attr * 0x85EBCA6B
         numbers = [((lane * 0x9E3779B9 + stream) & 0xFFFFFFFF) for lane in lanes]

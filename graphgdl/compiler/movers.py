@@ -49,13 +49,13 @@ def _rows(x: Tensor, end: int, rows: int) -> Tensor:
     return x.new_empty((rows, *x.shape[1:]))
 
 
-gather = _define(
+gather: Any = _define(
     "gather(Tensor x, int end, int rows) -> Tensor",
     _rows,
     lambda ctx, g: (reduce(g, ctx.end, ctx.rows), None, None),
     _keep_sizes,
 )
-reduce = _define(
+reduce: Any = _define(
     "reduce(Tensor x, int end, int rows) -> Tensor",
     _rows,
     lambda ctx, g: (gather(g, ctx.end, ctx.rows), None, None),

@@ -71,13 +71,19 @@ class Loop:
 Step = Host | Loop
 
 
-def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0) -> list[Step]:
+def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, one_sweep: bool = False) -> list[Step]:
     """Return the steps that compute `outputs` from the `known` nodes.
+
+    Args:
+        outputs: what to compute.
+        known: what is there.
+        inline: entries of a matrix up to which products per edge are made in row loops.
+        one_sweep: let no loop read what it reduces, so that rows may be cut into pieces.
 
     Raises:
         Refused: the program needs more than row loops can do.
     """
-    outputs = [o for o in outputs]
+    outputs = list(outputs)
     done = set(known)
     need = topological(outputs, done)
     for node in need:
@@ -92,7 +98,7 @@ def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0) ->
                 done.add(node)
         if all(o in done for o in outputs):
             break
-        loop = _Loop(need, done, outputs, inline).build()
+        loop = _Loop(need, done, outputs, inline, one_sweep).build()
         if loop is not None:
             steps.append(loop)
             for step in loop.steps:
@@ -131,8 +137,8 @@ def _without_dead(steps: list[Step], outputs: list[Node]) -> list[Step]:
 class _Loop:
     """Finds all that one loop can compute from `done`, and cuts it into kernels."""
 
-    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], inline: int) -> None:
-        self.inline = inline
+    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], inline: int, one_sweep: bool) -> None:
+        self.inline, self.one_sweep = inline, one_sweep
         self.need, self.done, self.outputs = need, done, set(outputs)
         self.end = self._row_end()
         self.users: dict[Node, list[Node]] = {}
@@ -177,7 +183,7 @@ class _Loop:
                 able[node] = False
                 if all(able.get(a, False) for a in node.args):
                     roots.append(node)
-                    if node.op in REDUCTIONS and node.attr == self.end:
+                    if node.op in REDUCTIONS and node.attr == self.end and not self.one_sweep:
                         self.row_level.add(node)
             else:
                 able[node] = False
@@ -308,7 +314,7 @@ class _Loop:
         if end == self.end:
             self._keep_thin(ordered, [r for r in left if r not in roots], stored, phase, finished)
         mine = {r for sweep in ordered for r in sweep}
-        rows = []
+        rows: list[Node] = []
         for node in self.need:
             if node in self.row_level and node.op not in REDUCTIONS and node not in finished and end == self.end:
                 below = {r for r in topological([node], self.done) if r.op in REDUCTIONS}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphgdl.ops.rows import Plan, Rows, plan
 
+PIECE = 4096  # edges of a piece of a row, where rows are cut
 _SPACES = {"E": None, "N": "dst", "S": "src", "D": "dst"}
 AXES = {"src": 0, "dst": 1}
 
@@ -28,11 +29,12 @@ class Loops:
     start: int
     stop: int
     parts: dict[int, list[int]] = field(default_factory=dict)
+    header: list[int] = field(init=False)
+    """The addresses a kernel takes first."""
 
-    def header(self) -> list[int]:
-        """Return the addresses a kernel takes first."""
+    def __post_init__(self) -> None:
         arrays = (self.ptr, self.col, self.edge, self.rid, self.pos)
-        return [*(a.ctypes.data for a in arrays), self.first]
+        object.__setattr__(self, "header", [*(a.ctypes.data for a in arrays), self.first])
 
     def cuts(self, count: int) -> list[int]:
         """Return at most `count` + 1 row bounds with about equally many edges and rows between them."""
@@ -65,23 +67,32 @@ class Topology:
         self._plan: Plan = known
         self.num_edges = edge_index.size(1)
         self.sizes = {"src": num_src, "dst": num_dst}
-        self._loops: dict[str, Loops] = {}
-        self._tiles: dict[tuple[str, int], list[Tile]] = {}
+        self._loops: dict[tuple[str, bool], Loops] = {}
+        self._tiles: dict[tuple[str, int, bool], list[Tile]] = {}
+        self._hub: bool | None = None
 
     def rows(self, space: str) -> int:
         """Return the number of rows of a space."""
         end = _SPACES[space]
         return self.num_edges if end is None else self.sizes[end]
 
-    def loops(self, end: str) -> Loops:
-        """Return the rows of one end."""
-        found = self._loops.get(end)
+    @property
+    def has_hub(self) -> bool:
+        """Whether some node has so many edges that its row would keep one thread busy while the others wait."""
+        if self._hub is None:
+            longest = max(int(np.diff(self._sorted(end).ptr).max(initial=0)) for end in AXES)
+            self._hub = longest > max(4 * PIECE, self.num_edges // 32)
+        return self._hub
+
+    def loops(self, end: str, pieces: bool = False) -> Loops:
+        """Return the rows of one end, or pieces of rows of at most `PIECE` edges; `rid` says of which."""
+        found = self._loops.get((end, pieces))
         if found is None:
             rows = self._sorted(end)
             empty = rows.ptr[:0]
-            found = Loops(rows.ptr, rows.col, self._edges(rows), empty, empty, 0, 0, rows.num_rows)
-            found.header()
-            self._loops[end] = found
+            ptr, rid = _pieces(rows.ptr) if pieces else (rows.ptr, empty)
+            found = Loops(ptr, rows.col, self._edges(rows), rid, empty, 0, 0, len(ptr) - 1)
+            self._loops[end, pieces] = found
         return found
 
     def _sorted(self, end: str) -> Rows:
@@ -93,43 +104,40 @@ class Topology:
     def _edges(self, rows: Rows) -> np.ndarray:
         return rows.edge if len(rows.edge) else np.arange(len(rows.col), dtype=np.int32)
 
-    def tiles(self, end: str, size: int) -> list[Tile]:
-        """Cut the rows of `end` into tiles of about `size` edges, each sorted by the other end too."""
-        found = self._tiles.get((end, size))
+    def tiles(self, end: str, size: int, pieces: bool = False) -> list[Tile]:
+        """Cut the rows of `end`, or pieces of rows, into tiles of about `size` edges, each sorted by the other end too."""
+        found = self._tiles.get((end, size, pieces))
         if found is None:
-            found = self._tiles[end, size] = list(self._cut(end, size))
+            found = self._tiles[end, size, pieces] = list(self._cut(end, size, pieces))
         return found
 
-    def _cut(self, end: str, size: int) -> Any:
-        rows = self._sorted(end)
-        edge = self._edges(rows)
-        total = len(rows.col)
-        bounds = np.searchsorted(rows.ptr, np.arange(size, total, size))
-        bounds = np.unique([0, *bounds.tolist(), rows.num_rows])
-        empty = rows.ptr[:0]
-        owner = np.repeat(np.arange(rows.num_rows, dtype=np.int32), np.diff(rows.ptr))
+    def _cut(self, end: str, size: int, pieces: bool) -> Iterator[Tile]:
+        whole, loops = self._sorted(end), self.loops(end, pieces)
+        ptr, col, edge = loops.ptr, loops.col, loops.edge
+        bounds = np.searchsorted(ptr, np.arange(size, len(col), size))
+        bounds = np.unique([0, *bounds.tolist(), loops.stop])
+        owner = np.repeat(np.arange(whole.num_rows, dtype=np.int32), np.diff(whole.ptr))
         for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
-            first, last = int(rows.ptr[start]), int(rows.ptr[stop])
-            order = np.argsort(rows.col[first:last], kind="stable") + first
-            others = rows.col[order]
-            rid, count = np.unique(others, return_counts=True)
-            ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+            first, last = int(ptr[start]), int(ptr[stop])
+            order = np.argsort(col[first:last], kind="stable") + first
+            rid, count = np.unique(col[order], return_counts=True)
+            bound = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+            others = (owner[order], edge[order], rid.astype(np.int32), order.astype(np.int32))
             yield Tile(
                 first,
                 last,
-                Loops(rows.ptr, rows.col, edge, empty, empty, first, start, stop),
-                Loops(
-                    ptr,
-                    owner[order],
-                    edge[order],
-                    rid.astype(np.int32),
-                    order.astype(np.int32),
-                    first,
-                    0,
-                    len(rid),
-                ),
-                torch.from_numpy(edge[first:last]) if len(rows.edge) else None,
+                Loops(ptr, col, edge, loops.rid, loops.pos, first, start, stop),
+                Loops(bound, *others, first, 0, len(rid)),
+                torch.from_numpy(edge[first:last]) if len(whole.edge) else None,
             )
+
+
+def _pieces(ptr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut rows into pieces: the bounds of the pieces, and the row of each; a row without edges has none."""
+    count = -(-np.diff(ptr) // PIECE)
+    rid = np.repeat(np.arange(len(count), dtype=np.int32), count)
+    number = np.arange(len(rid)) - np.repeat(np.cumsum(count) - count, count)
+    return np.append(ptr[rid] + number * PIECE, ptr[-1:]).astype(np.int64), rid
 
 
 def topology(edge_index: Tensor, num_src: int, num_dst: int) -> Topology:

@@ -100,7 +100,7 @@ def _reason(layer: MessagePassing) -> str | None:
 
 
 @cache
-def _class(original: type[MessagePassing]) -> type[MessagePassing]:
+def _class(original: Any) -> Any:
     names = {"original": original, "__module__": original.__module__, "__doc__": original.__doc__}
     return type(original.__name__, (_Accelerated, original), names)
 
