@@ -61,10 +61,11 @@ def derivatives(layer: Generated, lowering: str, g: Graph, seed: int, second: bo
     return found
 
 
-def assert_same(layer: Generated, g: Graph, seed: int, relative: float = RELATIVE, second: bool = True) -> None:
+def assert_same(layer: Generated, g: Graph, seed: int, relative: float = RELATIVE, second: bool = True) -> bool:
+    """Compare; False where eager has no number to compare with, as in the second derivative of a norm at 0."""
     expected = derivatives(layer, "message", g, seed, second)
-    # where eager has no number, as in the second derivative of a norm at 0, there is nothing to compare
-    assume(all(torch.isfinite(t).all() for what in expected for t in expected[what] if isinstance(t, torch.Tensor)))
+    if not all(torch.isfinite(t).all() for what in expected for t in expected[what] if isinstance(t, torch.Tensor)):
+        return False
     found = derivatives(layer, "compiled", g, seed, second)
     for what, theirs in expected.items():
         mine = found.get(what, [None] * len(theirs))
@@ -79,9 +80,10 @@ def assert_same(layer: Generated, g: Graph, seed: int, relative: float = RELATIV
             b = torch.zeros_like(a) if b is None and a is not None else b
             if a is None:
                 continue
-            assert a.shape == b.shape and a.dtype == b.dtype
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
             error = (a - b).abs().max().item() if a.numel() else 0.0
             assert error <= relative * scale, f"{what} {k}: {error} of {scale}: {layer.described} on {g}"
+    return True
 
 
 @st.composite
@@ -96,7 +98,7 @@ def small_graphs(draw) -> Graph:
 @given(random_layers(), small_graphs(), st.integers(0, 99))
 def test_random_messages(layer, g, seed):
     note(layer.described)
-    assert_same(layer, g, seed)
+    assume(assert_same(layer, g, seed))
 
 
 @pytest.mark.slow
@@ -104,4 +106,4 @@ def test_random_messages(layer, g, seed):
 @given(random_layers(most=10), small_graphs(), st.integers(0, 99))
 def test_many_random_messages(layer, g, seed):
     note(layer.described)
-    assert_same(layer, g, seed)
+    assume(assert_same(layer, g, seed))

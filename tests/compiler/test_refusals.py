@@ -373,7 +373,7 @@ def random_order_of_features(self, x_j):
 
 @case("random numbers outside torch")
 def numpy_random(self, x_j):
-    return x_j * float(np.random.rand())
+    return x_j * float(np.random.rand())  # noqa: NPY002
 
 
 # --- state
