@@ -16,6 +16,7 @@ from .triton_printer import Printer, Source
 
 TILE_BYTES = 256 << 20
 TILE_EDGES = 4096  # at least
+Sums = dict[Node, list[Tensor]]  # of each total, one row for each program
 
 
 class DeviceExecutable:
@@ -34,6 +35,7 @@ class DeviceExecutable:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.steps: list[Step] = schedule(self.outputs, self.inputs, inline)
         self._runs: dict[int, _Kernel] = {}
+        self._constants: dict[tuple[Node, torch.device], Tensor] = {}
         memory = set(self.inputs)
         for step in self.steps:
             if isinstance(step, Host):
@@ -59,21 +61,36 @@ class DeviceExecutable:
         """Return the outputs, each (rows, *features) or (*features)."""
         env: dict[Node, Tensor] = dict(zip(self.inputs, values, strict=True))
         env = {n: (v if v.dim() else v.to(graph.device)).contiguous() for n, v in env.items()}
-        for step in self.steps:
-            if isinstance(step, Host):
-                env[step.node] = _host(step.node, env, graph)
-            else:
-                self._loop(step, graph, env)
+        with torch.cuda.device_of(graph.loops("dst").col):  # nothing on the CPU
+            for step in self.steps:
+                if isinstance(step, Host):
+                    env[step.node] = self._host(step.node, graph, env)
+                else:
+                    self._loop(step, graph, env)
         return [env[o] for o in self.outputs]
 
+    def _host(self, node: Node, graph: DeviceTopology, env: dict[Node, Tensor]) -> Tensor:
+        """Compute a node with torch; constants once for each device."""
+        if node.op in ("const", "table"):
+            found = self._constants.get((node, graph.device))
+            if found is None:
+                found = self._constants[node, graph.device] = evaluate(node, [], None, graph.device)
+            return found
+        args = [_full(a, env) for a in node.args]
+        if node.op == "rand":
+            numbers = uniform(int(args[0].item()), node.attr, graph.rows(node.space), node.shape, DTYPES[node.dtype])
+            return numbers.to(graph.device)
+        return evaluate(node, args, graph, graph.device).contiguous()  # type: ignore[arg-type]
+
     def _loop(self, loop: Loop, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
+        sums: Sums = {}
         kernels = [self._runs[id(part)] for part in loop.steps if isinstance(part, Kernel)]
         made = {n for k in kernels for n in k.made} - set(loop.tile)
         if not loop.tiled:
             for run in kernels:
                 run.begin(graph, env, made)
-                run(graph.loops(run.kernel.end), graph, env)
-                run.finish(graph, env)
+                run(graph.loops(run.kernel.end), graph, env, sums)
+                run.finish(graph, env, sums)
             return
         end = next((k.kernel.end for k in kernels if not k.kernel.adds), "dst")
         width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
@@ -89,11 +106,11 @@ class DeviceExecutable:
         for tile in tiles:
             for part in loop.steps:
                 if isinstance(part, Kernel):
-                    self._runs[id(part)](tile.others if part.adds else tile.rows, graph, env)
+                    self._runs[id(part)](tile.others if part.adds else tile.rows, graph, env, sums)
                 else:
                     _product(part.node, tile, env, set(loop.tile))
         for run in kernels:
-            run.finish(graph, env)
+            run.finish(graph, env, sums)
         for node in loop.tile:
             del env[node]
 
@@ -107,7 +124,6 @@ class _Kernel:
         self.source = Printer(kernel, memory, tile).print()
         self._pieces: list[Source] | None = None
         self._rows: Source | None = None
-        self._totals: dict[Node, list[Tensor]] = {}
 
     def pieces(self) -> list[Source]:
         """Return a kernel for each sweep, whose lanes are pieces of rows."""
@@ -133,10 +149,10 @@ class _Kernel:
                 make = torch.zeros if self.kernel.adds else torch.empty
                 env[node] = make((graph.rows(node.space), *node.shape), dtype=DTYPES[node.dtype], device=graph.device)
 
-    def __call__(self, loops: Loops, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
+    def __call__(self, loops: Loops, graph: DeviceTopology, env: dict[Node, Tensor], sums: Sums) -> None:
         """Run over all rows of `loops`."""
         for lanes in loops.lanes:
-            self._keep(launch(self.source, lanes, loops, env))
+            _add(sums, launch(self.source, lanes, loops, env))
         if loops.hubs is None:
             return
         hubs = loops.hubs
@@ -146,7 +162,7 @@ class _Kernel:
                 n: torch.empty((len(hubs.pieces), *n.shape), dtype=DTYPES[n.dtype], device=graph.device)
                 for n in [*reductions, *source.peaks.values()]
             }
-            self._keep(launch(source, hubs.pieces, loops, env | partial))
+            _add(sums, launch(source, hubs.pieces, loops, env | partial))
             for node in reductions:
                 peaks = partial[source.peaks[node]] if node in source.peaks else None
                 adds = self.kernel.adds
@@ -154,27 +170,17 @@ class _Kernel:
         if self.kernel.rows:
             launch(self.rows(), hubs.rows, loops, env)
 
-    def _keep(self, totals: dict[Node, Tensor]) -> None:
-        for node, part in totals.items():
-            self._totals.setdefault(node, []).append(part)
-
-    def finish(self, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
+    def finish(self, graph: DeviceTopology, env: dict[Node, Tensor], sums: Sums) -> None:
         """Add up the totals of all programs, in order."""
         for node in self.made:
             if node.op == "total":
-                parts = self._totals.pop(
-                    node, [torch.zeros((0, *node.shape), dtype=DTYPES[node.dtype], device=graph.device)]
-                )
+                parts = sums.pop(node, [torch.zeros((0, *node.shape), dtype=DTYPES[node.dtype], device=graph.device)])
                 env[node] = torch.cat(parts).sum(0)
 
 
-def _host(node: Node, env: dict[Node, Tensor], graph: DeviceTopology) -> Tensor:
-    """Compute a node with torch."""
-    args = [_full(a, env) for a in node.args]
-    if node.op == "rand":
-        numbers = uniform(int(args[0].item()), node.attr, graph.rows(node.space), node.shape, DTYPES[node.dtype])
-        return numbers.to(graph.device)
-    return evaluate(node, args, graph, graph.device).contiguous()  # type: ignore[arg-type]
+def _add(sums: Sums, totals: dict[Node, Tensor]) -> None:
+    for node, part in totals.items():
+        sums.setdefault(node, []).append(part)
 
 
 def _full(node: Node, env: dict[Node, Tensor]) -> Tensor:
