@@ -47,7 +47,7 @@ class Guard:
         self._globals: list[tuple[Mapping[str, Any], Getter, tuple[Any, ...]]] = []
         self._contents: list[tuple[Any, Any]] = []
         self._cells: list[tuple[Any, Any]] = []
-        self._hooks: list[Mapping[Any, Any]] = []
+        self._empty: list[Mapping[Any, Any]] = []  # hooks, and what else must stay so
         self._types: list[tuple[nn.Module, type]] = []
         self._tensors: list[tuple[Mapping[str, Tensor | None], int, list[tuple[str, Any]]]] = []
         self._effects: list[tuple[Mapping[str, Any], str, type]] = []
@@ -64,7 +64,7 @@ class Guard:
     def holds(self, layer: MessagePassing) -> bool:
         """Return whether nothing has changed."""
         cls = self._class
-        if type(layer) is not cls or self._methods(cls) != self._values or any(self._hooks):
+        if type(layer) is not cls or self._methods(cls) != self._values or any(self._empty):
             return False
         try:
             for store, length, get, values in self._stores:
@@ -102,12 +102,15 @@ class Guard:
                 self._tensors.append((store, len(store), [(name, _signature(t)) for name, t in store.items()]))
         if path:
             self._types.append((module, type(module)))
-            self._hooks += [module._forward_hooks, module._forward_pre_hooks]
-            self._hooks += [module._backward_hooks, module._backward_pre_hooks]
+            self._empty += [module._forward_hooks, module._forward_pre_hooks]
+            self._empty += [module._backward_hooks, module._backward_pre_hooks]
         self._value(type(module))
 
     def _store(self, store: Mapping[str, Any], names: list[str]) -> None:
         """Watch these entries, and that none is added."""
+        if not store:
+            self._empty.append(store)
+            return
         get = _getter(names)
         values = get(store)
         self._stores.append((store, len(store), get, values))

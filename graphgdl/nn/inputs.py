@@ -12,6 +12,7 @@ from torch_geometric.utils import is_torch_sparse_tensor
 
 from graphgdl.domains.structure import Structure
 from graphgdl.nn.memo import remembered
+from graphgdl.ops.rows import plan
 
 Size = tuple[int | None, int | None] | None
 _INTEGERS = (torch.int64, torch.int32)
@@ -36,7 +37,8 @@ def edges_of(edge_index: Any, x: Any, size: Size = None, **features: Any) -> Any
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
         return edge_index
     num_src, num_dst = _num_nodes(x, size)
-    if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
+    plain_tensor = type(edge_index) is Tensor and edge_index.layout is torch.strided
+    if not plain_tensor and (isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index)):
         num_edges = edge_index.nnz() if isinstance(edge_index, SparseTensor) else edge_index._nnz()
         _check_size(edge_index.size(1), edge_index.size(0), num_src, num_dst)
     else:
@@ -119,7 +121,7 @@ def _check_tensor(edge_index: Tensor, num_src: int, num_dst: int) -> None:
         _check_size(edge_index.num_rows, edge_index.num_cols, num_src, num_dst)
     if edge_index.size(1) == 0 or edge_index.is_meta or type(edge_index) not in (Tensor, EdgeIndex):
         return  # nothing to look at: no edge, or a tensor without values
-    low, src, dst = remembered(edge_index, "range", lambda: _range(edge_index))
+    low, src, dst = _range(edge_index)
     if low < 0:
         raise ValueError(f"`edge_index` must hold indices from 0, got {low}; nodes are numbered from 0")
     for row, top, rows in ((0, src, num_src), (1, dst, num_dst)):
@@ -130,8 +132,15 @@ def _check_tensor(edge_index: Tensor, num_src: int, num_dst: int) -> None:
 
 
 def _range(edge_index: Tensor) -> tuple[int, int, int]:
-    """Smallest index, largest source, largest destination."""
+    """Smallest index, largest source, largest destination; found once per tensor and version."""
     edges = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+    if edges.is_cpu:
+        (low, src, _), (lowest, dst, _) = plan(edges).range
+        return min(low, lowest), src, dst
+    return remembered(edges, "range", lambda: _range_on_device(edges))
+
+
+def _range_on_device(edges: Tensor) -> tuple[int, int, int]:
     low, high = torch.aminmax(edges.detach(), dim=1)
-    (src, dst), low_src_dst = high.tolist(), low.tolist()
-    return min(low_src_dst), src, dst
+    (src, dst), lowest = high.tolist(), low.tolist()
+    return min(lowest), src, dst

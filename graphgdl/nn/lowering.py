@@ -152,12 +152,10 @@ class Lowered(MessagePassing):
         """Return the call in plain form, or why only the message path takes it."""
         if torch.compiler.is_compiling():
             return "torch.compile traces the message path"
-        if is_torch_sparse_tensor(edge_index):
-            return "a torch sparse matrix is read by the message path only"
-        if isinstance(edge_index, SparseTensor | EdgeIndex) and self._sparse_form_is_own():
-            return "`message_and_aggregate` is overridden"
-        if isinstance(edge_index, SparseTensor) and given.get("edge_weight") is not None:
-            return "`edge_weight` beside a SparseTensor is left to the message path"
+        if type(edge_index) is not Tensor or edge_index.layout is not torch.strided:
+            reason = self._unusual(edge_index, given)
+            if reason is not None:
+                return reason
         if torch.is_autocast_enabled("cpu"):
             return "autocast is active on the CPU"
         if torch._C._are_functorch_transforms_active():
@@ -168,8 +166,20 @@ class Lowered(MessagePassing):
         counts = self._node_counts(step, edge_index, size, inputs)
         return counts if isinstance(counts, str) else Call(step, edges, *counts, inputs)
 
+    def _unusual(self, edge_index: Any, given: dict[str, Any]) -> str | None:
+        """Return why a graph that is no plain tensor is left to the message path, or None."""
+        if is_torch_sparse_tensor(edge_index):
+            return "a torch sparse matrix is read by the message path only"
+        if isinstance(edge_index, SparseTensor | EdgeIndex) and self._sparse_form_is_own():
+            return "`message_and_aggregate` is overridden"
+        if isinstance(edge_index, SparseTensor) and given.get("edge_weight") is not None:
+            return "`edge_weight` beside a SparseTensor is left to the message path"
+        return None
+
     def _unpack(self, edge_index: Any, inputs: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
         """Split a sparse adjacency into edges and values; the values stand in for missing edge inputs, as in PyG."""
+        if type(edge_index) is Tensor:
+            return edge_index, inputs
         edges, value = plain(edge_index)
         if value is not None:
             missing = [name for name in ("edge_weight", "edge_attr") if name in inputs and inputs[name] is None]
