@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from types import MethodType
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,9 @@ from torch_geometric.nn.conv import MessagePassing
 
 from graphgdl.nn.lowering import Lowered
 
+_STEPS = ("propagate", "edge_updater")
+_classes: dict[type[MessagePassing], type[MessagePassing]] = {}
+
 
 class _Accelerated(Lowered):
     """Mark of the classes that `accelerate` makes: `Lowered` before a layer's own class."""
@@ -18,7 +21,8 @@ class _Accelerated(Lowered):
     original: type[MessagePassing]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _restore, (self.original,), self.__dict__
+        _, _, *state = super().__reduce_ex__(max(protocol, 2))
+        return _restore, (self.original,), *state
 
 
 class Accelerated(NamedTuple):
@@ -66,6 +70,8 @@ def accelerate(model: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
             skipped[name or "model"] = reason
             continue
         taken.append(name or "model")
+        for step in _STEPS:
+            module.__dict__.pop(step, None)  # PyG's own, which an explainer left
         if not isinstance(module, Lowered):
             module.__class__ = _class(type(module))
     object.__setattr__(model, "accelerated", Accelerated(tuple(taken), skipped))
@@ -80,29 +86,43 @@ def decelerate(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, _Accelerated):
             module.__class__ = module.original
-            for name in ("_lowering", "_record"):
+            for name in ("_lowering", "_record", *_STEPS):
                 module.__dict__.pop(name, None)
+            module._set_jittable_templates()
+            if module._explain or module._decomposed_layers > 1:
+                module.__dict__["propagate"] = MethodType(type(module)._orig_propagate, module)
     model.__dict__.pop("accelerated", None)
     return model
 
 
 def _reason(layer: MessagePassing) -> str | None:
     """Why a layer cannot be given another class, or None."""
-    cls = type(layer)
-    for step in ("propagate", "edge_updater"):
-        if step in layer.__dict__:
+    for step in _STEPS:
+        held = layer.__dict__.get(step)
+        if held is not None and not _of_pyg(getattr(held, "__func__", held), step, type(layer)):
             return f"`{step}` is set on the instance"
-    if not isinstance(layer, Lowered):
-        for base in cls.__mro__[: cls.__mro__.index(MessagePassing)]:
-            if "propagate" in vars(base) and not hasattr(base, "_jinja_propagate"):
-                return f"`{base.__name__}` has its own `propagate`"
+        if not _of_pyg(getattr(type(layer), step), step, type(layer)):
+            owner = next(base for base in type(layer).__mro__ if step in vars(base))
+            return f"`{owner.__name__}` has its own `{step}`"
     return None
 
 
-@cache
-def _class(original: Any) -> Any:
-    names = {"original": original, "__module__": original.__module__, "__doc__": original.__doc__}
-    return type(original.__name__, (_Accelerated, original), names)
+def _of_pyg(function: Any, step: str, cls: type[MessagePassing]) -> bool:
+    """Whether a step is PyG's general one, the one that PyG generates for a class and puts into it, or `Lowered`'s."""
+    if function is vars(Lowered)[step]:
+        return True
+    module = getattr(function, "__module__", None) or ""
+    return module == MessagePassing.__module__ or any(
+        module.startswith(f"{base.__module__}_{base.__name__}_{step}") for base in cls.__mro__
+    )
+
+
+def _class(original: type[MessagePassing]) -> type[MessagePassing]:
+    made = _classes.get(original)
+    if made is None:
+        names = {"original": original, "__module__": original.__module__, "__doc__": original.__doc__}
+        made = _classes.setdefault(original, type(original.__name__, (_Accelerated, original), names))
+    return made
 
 
 def _restore(original: type[MessagePassing]) -> Any:
