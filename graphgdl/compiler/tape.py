@@ -22,6 +22,7 @@ EDGES, NODES, SOURCES, DESTINATIONS = 100_000_007, 10_000_019, 10_000_079, 10_00
 SPACES = {EDGES: "E", NODES: "N", SOURCES: "S", DESTINATIONS: "D"}
 _FACTORIES = {f"aten::{name}" for name in ("zeros", "ones", "full", "empty")}
 _MAX_CONSTANT = 4096
+LARGEST_DIMENSION = 1_000_000  # of features: what is larger counts nodes or edges
 
 
 class Refused(Exception):
@@ -182,6 +183,8 @@ class Recorder(TorchDispatchMode):
         if not self._ignore_detach:
             self._check(func, tensors, made_here)
         if made_here and not (not tensors and torch.device(kwargs.get("device") or "cpu").type == "meta"):
+            if any(n >= LARGEST_DIMENSION for n in _found(int, (args, kwargs))):
+                raise Refused("it makes numbers for each node or edge out of nothing")
             return self._real(func(*args, **kwargs))  # numbers made of nothing: a constant once it meets an input
         args, kwargs = replaced((args, kwargs), self._constant, Tensor)
         if func in (aten.scatter_reduce.two, aten.scatter_reduce_.two) and args[4] in ("amax", "amin"):
@@ -363,10 +366,14 @@ def replaced(arg: Any, change: Callable[[Any], Any], kind: type = Value) -> Any:
     return arg
 
 
-def _tensors(arg: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    replaced(arg, lambda t: found.append(t) or t, Tensor)
+def _found(kind: type, arg: Any) -> list[Any]:
+    found: list[Any] = []
+    replaced(arg, lambda t: found.append(t) or t, kind)
     return found
+
+
+def _tensors(arg: Any) -> list[Tensor]:
+    return _found(Tensor, arg)
 
 
 def _plain(arg: Any) -> str:

@@ -90,9 +90,7 @@ class Array:
         return dim - 1
 
 
-def translate(
-    tape: Tape, program: Program, names: Sequence[str] | Sequence[Node]
-) -> tuple[list[Node], list[Node | None]]:
+def translate(tape: Tape, program: Program, names: Sequence[str | Node]) -> tuple[list[Node], list[Node | None]]:
     """Add the ops of `tape` to `program`.
 
     Args:
@@ -325,6 +323,8 @@ class Translator:
     def _to_copy(self, value: Value, x: Any, **kwargs: Any) -> Array:
         return self._formula(value, lambda n: n, x)
 
+    _to = _to_copy
+
     def _fill(self, value: Value, x: Any, number: Any) -> Array:
         return self._filled(number, value) if not isinstance(number, Value) else self._expand(value, number, None)
 
@@ -498,14 +498,11 @@ class Translator:
     def _log_sigmoid_backward(self, value: Value, g: Any, x: Any, buffer: Any) -> Array:
         return self._formula(value, lambda g, x: self.p.pw("mul", g, self.p.pw("sigmoid", self.p.pw("neg", x))), g, x)
 
-    def _addcmul(self, value: Value, x: Any, a: Any, b: Any, value_: float = 1.0) -> Array:
-        return self._formula(
-            value,
-            lambda x, a, b: self.p.pw("add", x, self.p.pw("mul", self._c(value_, a), self.p.pw("mul", a, b))),
-            x,
-            a,
-            b,
-        )
+    def _addcmul(self, recorded: Value, x: Any, a: Any, b: Any, value: float = 1.0) -> Array:
+        def formula(x: Node, a: Node, b: Node) -> Node:
+            return self.p.pw("add", x, self.p.pw("mul", self._c(value, a), self.p.pw("mul", a, b)))
+
+        return self._formula(recorded, formula, x, a, b)
 
     # --- views
 

@@ -111,7 +111,7 @@ def divides_by_the_number_of_nodes(self, inputs):
     return inputs / inputs.size(0)
 
 
-@case(OUTSIDE)
+@case("for each node or edge out of nothing")
 def numbers_the_edges(self, x_j):
     return x_j * torch.arange(x_j.size(0)).view(-1, 1)
 
