@@ -29,15 +29,27 @@ class Usage:
     shared: int
 
 
-def compile_ahead(source: Source, long: bool, capability: int) -> Usage:
+def compile_ahead(source: Source, long: bool, capability: int, floats: str = "fp32") -> Usage:
     """Compile a kernel for compute capability `capability` (80, 90), in the first block shape that does not spill.
+
+    Args:
+        source: the printed kernel.
+        long: whether its lanes are long rows.
+        capability: 10 times the compute capability.
+        floats: Triton's name of what inputs in single precision are in memory: 'fp32', 'bf16', 'fp16'.
 
     Raises:
         RuntimeError: it spills in each of them.
     """
+    pointers = [f"*{floats}" if n.op == "input" and n.dtype == "f32" else _POINTERS[n.dtype] for n in source.arrays]
+    names = [f"A{k}" for k in range(len(pointers))]
+    signature = (
+        dict.fromkeys(HEADER, "*i32") | dict(zip(names, pointers, strict=True)) | {"first": "i32", "count": "i32"}
+    )
     usages = []
     for shape in blocks(source, long):
-        usages.append(_compile(source, shape, capability))
+        constants = {"L": shape.lanes, "R": shape.rows, "INDEX": index_type(wide=False)}
+        usages.append(_compile(compiled(source.text), signature, constants, shape, capability))
         if usages[-1].stack == 0:
             return usages[-1]
     raise RuntimeError(
@@ -46,19 +58,29 @@ def compile_ahead(source: Source, long: bool, capability: int) -> Usage:
     )
 
 
-def _compile(source: Source, shape: Blocks, capability: int) -> Usage:
+def compile_combine(op: str, dtype: str, features: int, capability: int) -> Usage:
+    """Compile the kernel that reduces the pieces of a long row by `op` (see `triton_device.combine`)."""
+    from . import triton_device
+
+    numbers = _POINTERS[dtype]
+    partial = "*i32" if op == "rarg" else numbers
+    signature = {"partial": partial, "peaks": numbers, "ptr": "*i32", "rows": "*i32", "out": partial}
+    constants = {"F": features, "BLOCK": 256, "OP": op, "INDEX": index_type(wide=False)}
+    return _compile(triton_device.combine, signature, constants, Blocks(256, 1, 4), capability)
+
+
+def _compile(
+    function: Any, signature: dict[str, str], constants: dict[str, Any], shape: Blocks, capability: int
+) -> Usage:
     triton = require_triton()
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    signature = dict.fromkeys(HEADER, "*i32")
-    signature |= {f"A{k}": _POINTERS[node.dtype] for k, node in enumerate(source.arrays)}
-    pointers = len(signature)
-    signature |= {"first": "i32", "count": "i32", "L": "constexpr", "R": "constexpr", "INDEX": "constexpr"}
-    constants: dict[str, Any] = {"L": shape.lanes, "R": shape.rows, "INDEX": index_type(wide=False)}
-    aligned: dict[Any, Any] = {(k,): [["tt.divisibility", 16]] for k in range(pointers)}  # as torch allocates
+    pointers = [k for k, kind in enumerate(signature.values()) if kind.startswith("*")]
+    aligned: dict[Any, Any] = {(k,): [["tt.divisibility", 16]] for k in pointers}  # as torch allocates
+    signature = signature | dict.fromkeys(constants, "constexpr")
     made = triton.compile(
-        ASTSource(fn=compiled(source.text), signature=signature, constexprs=constants, attrs=aligned),
+        ASTSource(fn=function, signature=signature, constexprs=constants, attrs=aligned),
         target=GPUTarget("cuda", capability, 32),
         options=options(shape),
     )

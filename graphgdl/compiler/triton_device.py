@@ -5,6 +5,8 @@ On CUDA the elementary functions that Triton lacks come from libdevice, accurate
 interpreter has no libdevice: there they are NumPy's.
 """
 
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
+# (Triton compiles annotations too, and knows its own alone)
 from __future__ import annotations
 
 import os
@@ -51,19 +53,19 @@ NONE = tl.constexpr(2147483647)  # no edge yet
 
 
 @triton.jit
-def maximum(a: Any, b: Any) -> Any:
+def maximum(a, b):
     """Return the greater of two numbers, NaN if one is."""
     return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
-def minimum(a: Any, b: Any) -> Any:
+def minimum(a, b):
     """Return the lesser of two numbers, NaN if one is."""
     return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
-def greatest(x: Any, axis: tl.constexpr) -> Any:
+def greatest(x, axis: tl.constexpr):
     """Return the greatest number along one axis, NaN if there is one; the axis stays, of size 1."""
     nan = x != x
     peak = tl.max(tl.where(nan, float("-inf"), x), axis, keep_dims=True)
@@ -71,27 +73,27 @@ def greatest(x: Any, axis: tl.constexpr) -> Any:
 
 
 @triton.jit
-def later(best: Any, best_id: Any, x: Any, edge: Any, mask: Any) -> Any:
+def later(best, best_id, x, edge, mask):
     """Return the greatest number so far and its edge: a later edge wins if it is greater, or the first NaN."""
     wins = mask & ((x > best) | ((x != x) & (best == best)) | (best_id == NONE))
     return tl.where(wins, x, best), tl.where(wins, edge, best_id)
 
 
 @triton.jit
-def first(x: Any, edge: Any, axis: tl.constexpr) -> Any:
+def first(x, edge, axis: tl.constexpr):
     """Return the greatest number along one axis and the least edge that has it."""
     peak = greatest(x, axis)
     return peak, tl.min(tl.where((x == peak) | (x != x), edge, NONE), axis, keep_dims=True)
 
 
 @triton.jit
-def sign(x: Any) -> Any:
+def sign(x):
     """Return -1, 0 or 1."""
     return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
 
 
 @triton.jit
-def uniform(seed: Any, stream: tl.constexpr, row: Any, feature: Any) -> Any:
+def uniform(seed, stream: tl.constexpr, row, feature):
     """Return numbers in [0, 1) of the counter-based generator, bit by bit those of `interpret.uniform`."""
     low = (seed & 0xFFFFFFFF).to(tl.uint32)
     high = ((seed >> 32) & 0xFFFFFFFF).to(tl.uint32)
@@ -101,7 +103,7 @@ def uniform(seed: Any, stream: tl.constexpr, row: Any, feature: Any) -> Any:
 
 
 @triton.jit
-def mix(h: Any) -> Any:
+def mix(h):
     """Return 32 mixed bits: the finaliser of MurmurHash3."""
     h = (h ^ (h >> 16)) * 0x85EBCA6B
     h = (h ^ (h >> 13)) * 0xC2B2AE35
@@ -110,16 +112,16 @@ def mix(h: Any) -> Any:
 
 @triton.jit
 def combine(
-    partial: Any,
-    peaks: Any,
-    ptr: Any,
-    rows: Any,
-    out: Any,
+    partial,
+    peaks,
+    ptr,
+    rows,
+    out,
     F: tl.constexpr,
     BLOCK: tl.constexpr,
     OP: tl.constexpr,
     INDEX: tl.constexpr,
-) -> Any:
+):
     """Reduce the pieces of each long row in order: piece results (pieces, F) into out[rows] (n, F).
 
     `OP` is 'reduce', 'adds' (onto what is there), 'rmax' or 'rarg' (`partial` holds edge ids, `peaks` their numbers).

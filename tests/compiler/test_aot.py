@@ -44,6 +44,19 @@ def test_layer_and_gradient_compile_for_sm_80_and_sm_90(name, monkeypatch):
     assert compile_all(name, 64, 1, [80, 90], monkeypatch) >= 3
 
 
+@pytest.mark.parametrize("name", ["GATv2Conv", "PaiNN"])
+def test_half_precision_in_memory_compiles(name, monkeypatch):
+    program = layer_programs.printed(name, 64, 0, monkeypatch)[0]
+    for source, long in program.kernels():
+        assert aot.compile_ahead(source, long, 90, floats="bf16").stack == 0
+
+
+@pytest.mark.parametrize("op", ["reduce", "adds", "rmax", "rarg"])
+@pytest.mark.parametrize("capability", [80, 90])
+def test_combination_of_pieces_compiles(op, capability):
+    assert aot.compile_combine(op, "f64", 192, capability).stack == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", layer_programs.NAMES)
 @pytest.mark.parametrize("c", [33, 64, 128])
