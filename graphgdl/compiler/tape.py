@@ -81,7 +81,7 @@ class Tape:
 
         for v in self.values:
             env[id(v)] = (
-                recorder.constant(*v.args, v.meta) if v.func == "constant" else v.func(*put(v.args), **put(v.kwargs))
+                recorder.constant(v.args[0], v.meta) if v.func == "constant" else v.func(*put(v.args), **put(v.kwargs))
             )
         return [None if o is None else env[id(o)] for o in self.outputs]
 
@@ -151,9 +151,9 @@ class Recorder(TorchDispatchMode):
     def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Tensor:
         """Run `func` on meta tensors, and record it."""
         kwargs = kwargs or {}
-        recorded = replaced((args, kwargs), self.value, Tensor)
+        given, named = replaced((args, kwargs), self.value, Tensor)
         out = func(*args, **kwargs)
-        value = Value(func, *recorded, out)
+        value = Value(func, given, named, out)
         self._values.append(value)
         self._bind(out, value)
         return out
@@ -304,9 +304,9 @@ class Recorder(TorchDispatchMode):
         return target
 
     def _several(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        recorded = replaced((args, kwargs), self.value, Tensor)
+        given, named = replaced((args, kwargs), self.value, Tensor)
         out = func(*args, **kwargs)
-        whole = Value(func, *recorded, out)
+        whole = Value(func, given, named, out)
         self._values.append(whole)
         for position, part in enumerate(out):
             if isinstance(part, Tensor):
@@ -346,9 +346,7 @@ def item(parts: Any, position: int) -> Any:
 
 def mentioned(arg: Any) -> list[Value]:
     """Return the values among nested arguments."""
-    found: list[Value] = []
-    replaced(arg, lambda v: found.append(v) or v)
-    return found
+    return _found(Value, arg)
 
 
 def replaced(arg: Any, change: Callable[[Any], Any], kind: type = Value) -> Any:
@@ -368,7 +366,12 @@ def replaced(arg: Any, change: Callable[[Any], Any], kind: type = Value) -> Any:
 
 def _found(kind: type, arg: Any) -> list[Any]:
     found: list[Any] = []
-    replaced(arg, lambda t: found.append(t) or t, kind)
+
+    def keep(thing: Any) -> Any:
+        found.append(thing)
+        return thing
+
+    replaced(arg, keep, kind)
     return found
 
 

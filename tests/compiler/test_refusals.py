@@ -663,6 +663,41 @@ def test_no_row_is_found_by_the_index_of_the_other_end(layer):
     assert_same(layer, x, g.edge_index, "auto")
 
 
+# --- the result, and what it is saved for, may be changed in place
+
+
+class ChangedAfterwards(UserLayer):
+    """Changes what `propagate` returns in place."""
+
+    def __init__(self, aggr, change):
+        super().__init__(aggr=aggr)
+        self.change = change
+
+    def forward(self, x, edge_index):
+        out = self.propagate(edge_index, x=x)
+        return self.change(out)
+
+    def message(self, x_i, x_j):
+        return torch.tanh(self.lin(x_j) * x_i)
+
+
+@pytest.mark.parametrize("aggr", ["sum", "mean", "std", "softmax"])  # PyG's own maximum cannot be changed in place
+@pytest.mark.parametrize(
+    "change", [lambda o: o.add_(1), lambda o: o.mul_(2), lambda o: o.relu_()], ids=["add", "mul", "relu"]
+)
+def test_results_changed_in_place(aggr, change):
+    """Right, or torch's own error that a tensor needed for the gradient was changed; never a wrong gradient."""
+    layer, x = ChangedAfterwards(aggr, change), node_features(9, 4)
+    expected = results(layer, "message", x, G.edge_index)
+    try:
+        found = results(layer, "compiled", x, G.edge_index)
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)  # noqa: PT017
+        return
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
 # --- what a message reads may change
 
 
