@@ -18,7 +18,15 @@ from .tape import Refused
 METHODS = ("message", "aggregate", "update", "edge_update")
 _INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
 _OWN = frozenset(type("_Plain", (MessagePassing,), {})().__dict__) - {"training", "node_dim", "flow"}
-_LIBRARIES = {"torch", "torch_geometric", "torch_scatter", "torch_sparse", "graphgdl", "numpy", *sys.stdlib_module_names}
+_LIBRARIES = {
+    "torch",
+    "torch_geometric",
+    "torch_scatter",
+    "torch_sparse",
+    "graphgdl",
+    "numpy",
+    *sys.stdlib_module_names,
+}
 _LIBRARIES -= {"__main__"}
 _OPAQUE = (int, float, complex, str, bytes, ModuleType, Tensor, torch.dtype, torch.device)
 _CLASS_DETAILS = {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__"}
@@ -130,7 +138,9 @@ class Guard:
                 self._value(item)
         elif isinstance(value, FunctionType):
             self._function(value)
-        elif isinstance(value, nn.Module):  # one that is not registered: its tensors may not be used, its attributes may
+        elif isinstance(
+            value, nn.Module
+        ):  # one that is not registered: its tensors may not be used, its attributes may
             self._module("elsewhere", value, set())
         elif isinstance(value, type):
             for cls in value.__mro__:

@@ -111,7 +111,8 @@ def run(
 ) -> Any:
     """Return what the step returns, and set the attributes that the message sets."""
     recording, function = variant.recording, variant.compiled
-    assert recording is not None and function is not None
+    assert recording is not None
+    assert function is not None
     flat = flatten(inputs)
     values = [source(flat) for source in variant.sources]
     found = _evaluated(function, topology(edge_index, num_src, num_dst), values, variant.half)
@@ -176,10 +177,16 @@ def _made(
             raise Refused("the message changes what it reads")
         guard = Guard(layer, recording.effects)
         sources = [_source(layer, kind, name) for kind, name in recording.inputs]
-        given = [(k, name, source(flat)) for k, (name, source) in enumerate(zip(recording.inputs, sources)) if name[0] != "seed"]
+        given = [
+            (k, name, source(flat))
+            for k, (name, source) in enumerate(zip(recording.inputs, sources))
+            if name[0] != "seed"
+        ]
         half = _half(given)
         wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
-        key = hashlib.sha256(f"{jit.fingerprint()} {half} {square} {wanted}\n{recording.tape.text()}".encode()).hexdigest()
+        key = hashlib.sha256(
+            f"{jit.fingerprint()} {half} {square} {wanted}\n{recording.tape.text()}".encode()
+        ).hexdigest()
         found = _programs.get(key)
         if found is None:
             found = _programs[key] = _build(recording, wanted, layer, step, inputs, rows, square, half, key)
@@ -237,7 +244,9 @@ def _build(
             for widened in (half, None) if half else (None,):
                 model = twin(layer, widened)
                 computed = None if widened else half
-                prove(partial(candidate, made, model, computed), model, step, inputs, rows, square, bool(wanted), widened)
+                prove(
+                    partial(candidate, made, model, computed), model, step, inputs, rows, square, bool(wanted), widened
+                )
             jit.save(mark, b"")
             return made
     except Refused as refused:
@@ -280,7 +289,7 @@ def _check_modules(layer: nn.Module) -> None:
         hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
         if name and any(hooks):
             raise Refused(f"a hook is registered on `{name}`")
-        if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
+        if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
             raise Refused(f"`{name}` has uninitialised parameters")
     for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
         _check(name, tensor)

@@ -12,6 +12,7 @@ from torch_geometric.nn.conv import MessagePassing
 
 from .interpret import uniform
 from .tape import EDGES, Refused
+from .trace import general
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
 HALF_TOLERANCE = 0.1  # of the norm, where the message path computes in 16 bits and the compiled form does not
@@ -54,7 +55,7 @@ def prove(
     with torch.set_grad_enabled(gradients):
         mine = list(candidate(torch.tensor(_SEED))(edge_index, *sizes, made.inputs))
         with _SameNumbers(_SEED):
-            result = getattr(MessagePassing, step)(layer, edge_index, **size, **made.inputs)
+            result = general(step)(layer, edge_index, **size, **made.inputs)
         theirs = [result] if isinstance(result, Tensor) else list(result)
         _compare("value", mine, theirs)
         if gradients and leaves:
@@ -163,4 +164,3 @@ def _compare(what: str, mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> Non
             agree = torch.allclose(a, b, rtol=tolerance, atol=tolerance * max(largest, 1e-6), equal_nan=True)
         if not agree:
             raise Refused(f"its compiled {what} differs from that of the message path in the proof")
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import is_
 from typing import Any
@@ -26,7 +27,7 @@ class Recording:
         tape: its inputs are the edge index and `inputs`.
         inputs: kind and name of each: ('input', argument of propagate), ('state', parameter or buffer), ('seed', '').
         single: whether the result is one tensor; otherwise a tuple of `returned` tensors.
-        effects: attributes that the message sets to tensors: (name of module, name of attribute), in order after the results.
+        effects: attributes that the message sets to tensors: (name of module, name of attribute), after the results.
     """
 
     tape: Tape
@@ -46,7 +47,7 @@ def twin(layer: MessagePassing, widened: torch.dtype | None = None) -> MessagePa
         copy = tensor.detach().clone()
         copy = copy.float() if copy.dtype == widened else copy
         copies[id(tensor)] = copy.requires_grad_(tensor.requires_grad)
-    return _shadow(layer, copies, {})  # type: ignore[return-value]
+    return _shadow(layer, copies, {})
 
 
 def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Module, nn.Module]) -> nn.Module:
@@ -157,7 +158,7 @@ def record(
         return value
 
     arguments: dict[str, Any] = {name: replaced(name, value) for name, value in inputs.items()}
-    method = getattr(MessagePassing, step)
+    method = general(step)
     if step == "propagate":
         arguments["size"] = (NODES, NODES) if square else (SOURCES, DESTINATIONS)
     shadows: dict[nn.Module, nn.Module] = {}
@@ -190,10 +191,15 @@ def record(
     )
 
 
+def general(step: str) -> Callable[..., Any]:
+    """Return `MessagePassing`'s own step: PyG puts a generated one in its place once a bare `MessagePassing()` is made."""
+    return vars(MessagePassing).get(f"_orig_{step}") or getattr(MessagePassing, step)  # type: ignore[no-any-return]
+
+
 def _chance() -> tuple[Any, ...]:
     """Return where the generators of Python and NumPy stand."""
-    name, keys, *rest = np.random.get_state()
-    return random.getstate(), name, keys.tobytes(), tuple(rest)  # type: ignore[union-attr]
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the state that a message may draw from)
+    return random.getstate(), name, np.asarray(keys).tobytes(), tuple(rest)
 
 
 def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:

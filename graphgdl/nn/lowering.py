@@ -119,10 +119,10 @@ class Lowered(MessagePassing):
                     )
                 refused[name] = found
         self._note(step, "message", refused)
-        return getattr(MessagePassing, step)(self, _wide(edge_index), size=size, **inputs)
+        return _general(step)(self, _wide(edge_index), size=size, **inputs)
 
     def _pairs_turned(self, step: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Turn pairs round: what PyG generates for a layer takes `x_j` from `x[0]` in either flow, `MessagePassing` does not."""
+        """Turn pairs round: what PyG generates takes `x_j` from `x[0]` in either flow, `MessagePassing` does not."""
         turned = dict(inputs)
         for arg in self._user_args if step == "propagate" else self._edge_user_args:
             pair = inputs.get(arg[:-2]) if arg[-2:] in ("_i", "_j") else None
@@ -220,3 +220,8 @@ class Lowered(MessagePassing):
 def _wide(edge_index: Any) -> Any:
     """PyG's scatter and softmax take int64 indices only."""
     return edge_index.long() if isinstance(edge_index, Tensor) and edge_index.dtype == torch.int32 else edge_index
+
+
+def _general(step: str) -> Callable[..., Any]:
+    """Return `MessagePassing`'s own step: PyG puts a generated one in its place once a bare `MessagePassing()` is made."""
+    return vars(MessagePassing).get(f"_orig_{step}") or getattr(MessagePassing, step)  # type: ignore[no-any-return]

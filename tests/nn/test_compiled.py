@@ -115,7 +115,9 @@ def test_half_precision_is_computed_in_float32(name, dtype):
     eps = torch.finfo(dtype).eps
     for actual, expected in zip(*found, strict=True):
         assert actual.dtype == dtype
-        torch.testing.assert_close(actual.float(), expected, rtol=eps, atol=2 * eps * float(expected.detach().abs().max()))
+        torch.testing.assert_close(
+            actual.float(), expected, rtol=eps, atol=2 * eps * float(expected.detach().abs().max())
+        )
 
 
 def test_16_bits_beside_32_bits_are_refused():
@@ -165,9 +167,14 @@ def test_nothing_of_the_proof_is_left_behind():
     attributes, weight = dict(layer.__dict__), net[0].weight.detach().clone()
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    assert explain_lowering(layer, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), EDGES)[0].ran == "compiled"
+    assert (
+        explain_lowering(layer, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), EDGES)[0].ran
+        == "compiled"
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert not calls
     assert net[0].weight.grad is None
     assert torch.equal(net[0].weight, weight)
-    assert {k: v for k, v in layer.__dict__.items() if k != "_record"} == {k: v for k, v in attributes.items() if k != "_record"}
+    assert {k: v for k, v in layer.__dict__.items() if k != "_record"} == {
+        k: v for k, v in attributes.items() if k != "_record"
+    }

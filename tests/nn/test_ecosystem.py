@@ -56,7 +56,10 @@ def test_gnn_explainer_gives_the_same_masks(layer):
     close(ours.edge_mask, theirs.edge_mask)
     close(ours.node_mask, theirs.node_mask)
     assert ours.edge_mask.unique().numel() > 5
-    assert [row.ran for row in explain_lowering(model, *args)] == ["compiled", "compiled"]  # and afterwards it is fast again
+    assert [row.ran for row in explain_lowering(model, *args)] == [
+        "compiled",
+        "compiled",
+    ]  # and afterwards it is fast again
 
 
 def test_explaining_runs_the_message_path_with_its_reason():
@@ -155,7 +158,7 @@ def test_torch_compile_refuses_a_fixed_compiled_form():
     layer, (x, edge_index) = gdl.SAGEConv(4, 4), graph()
     layer.lowering = "compiled"
     torch._dynamo.reset()
-    with pytest.raises(Exception, match="does not apply: torch.compile traces the message path; use 'auto'"):
+    with pytest.raises(Exception, match=r"does not apply: torch\.compile traces the message path; use 'auto'"):
         torch.compile(layer, fullgraph=True, backend="eager")(x, edge_index)
 
 

@@ -96,7 +96,9 @@ CHANGES = {
     "a parameter replaced": lambda m: setattr(m, "weight", nn.Parameter(2 * torch.ones(4))),
     "a parameter written to": lambda m: m.weight.data.mul_(3),
     "a parameter of another shape": lambda m: setattr(m, "weight", nn.Parameter(torch.tensor([3.0]))),
-    "a parameter's data of another shape": lambda m: setattr(m.weight, "data", torch.tensor([3.0], dtype=torch.float64)),
+    "a parameter's data of another shape": lambda m: setattr(
+        m.weight, "data", torch.tensor([3.0], dtype=torch.float64)
+    ),
     "a parameter of another dtype": lambda m: setattr(m.weight, "data", 2 * m.weight.data.float()),
     "the aggregation": lambda m: setattr(m, "aggr_module", MaxAggregation()),
     "a class attribute": lambda m: setattr(Everything, "factor", 4.0),

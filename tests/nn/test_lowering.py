@@ -44,7 +44,7 @@ def runs_on_the_message_path(layer, reason, *args):
 
 
 def runs_compiled(ours, theirs, x=X, edges=EDGES, *features):
-    """Check that `ours` is compiled, and equals `theirs`, another layer of the same parameters, up to the second derivative."""
+    """Check that `ours` is compiled, and equals `theirs`, of the same parameters, up to the second derivative."""
     found = []
     for layer in (ours.double(), theirs.double()):
         args = [t.detach().double().requires_grad_() for t in (x, *features)]
@@ -107,7 +107,9 @@ def test_an_edge_update_hook_forces_the_message_path():
     assert calls
 
 
-@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"])
+@pytest.mark.parametrize(
+    "register", ["register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"]
+)
 def test_a_hook_on_a_module_inside_forces_the_message_path(register):
     """A hook that comes after the layer was compiled."""
     layer, calls = gdl.SAGEConv(4, 4), []
@@ -239,7 +241,9 @@ def test_any_aggregation_that_is_a_formula_is_compiled(aggr):
     runs_compiled(ours, theirs, X.abs() + 0.1, EDGES)
 
 
-@pytest.mark.parametrize(("aggr", "reason"), [("mul", "scatter_reduce with 'prod'"), ("median", "when run without values")])
+@pytest.mark.parametrize(
+    ("aggr", "reason"), [("mul", "scatter_reduce with 'prod'"), ("median", "when run without values")]
+)
 def test_an_aggregation_that_is_not_understood(aggr, reason):
     layer, theirs = gdl.SAGEConv(4, 4, aggr=aggr), pyg.SAGEConv(4, 4, aggr=aggr)
     theirs.load_state_dict(layer.state_dict())
