@@ -355,9 +355,14 @@ class Printer:
         self.rows_at_hand[root] = _Accumulator(root, [(lanes, "") for lanes in chunks])
 
     def _chunks(self, node: Node) -> list[Lanes]:
-        """Cut the features of a value into vectors of at most four registers."""
+        """Cut the features of a value into vectors of at most four registers; LLVM handles powers of two best."""
         width = 4 * self.bits // (64 if node.dtype == "f64" else 32)
-        return [tuple(range(a, min(a + width, node.numel))) for a in range(0, node.numel, width)]
+        chunks, start = [], 0
+        while start < node.numel:
+            size = min(width, 1 << ((node.numel - start).bit_length() - 1))
+            chunks.append(tuple(range(start, start + size)))
+            start += size
+        return chunks
 
     # --- values
 
@@ -647,7 +652,14 @@ class Printer:
         if op == "sigmoid" and kind == "f32":
             return self._sigmoid(names[0], n, level)
         if op in HEAVY:
-            return self._maths(op, kind, n, level, args)
+            name = self._maths(op, kind, n, level, args)
+            if op != "exp":
+                return name
+            # no subnormal numbers: products with them take a hundred times as long
+            least = self._splat_literal(-87.33654 if kind == "f32" else -708.39641, kind, n)
+            tiny = self._let(level, f"fcmp olt {type_} {names[0]}, {least}")
+            zero = self._splat_literal(0, kind, n)
+            return self._let(level, f"select {vector_type('bool', n)} {tiny}, {type_} {zero}, {type_} {name}")
         raise Refused(f"`{op}` on {kind} has no kernel")
 
     def _sigmoid(self, x: str, n: int, level: int) -> str:
