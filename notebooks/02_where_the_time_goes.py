@@ -213,7 +213,7 @@ runs = {("product", ""): lambda: a @ b, ("copy", ""): lambda: target.copy_(sourc
 for path, layer, result in (("message", message, y), ("compiled", compiled, y_compiled)):
     runs[path, "forward"] = lambda layer=layer: layer(q, k, v, edge_index)
     runs[path, "backward"] = lambda y=result: torch.autograd.grad(y, (q, k, v), g, retain_graph=True)
-t = {name: times.median / 1e3 for name, times in alternate(runs, rounds=7, budget=15).items()}
+t = {name: times.median / 1e3 for name, times in alternate(runs, rounds=7, budget=8).items()}
 
 # %%
 P, beta = 2 * m**3 / t["product", ""], 2 * 4 * 2**25 / t["copy", ""]
