@@ -24,7 +24,9 @@ def run(arguments: list[str], interpreted: bool) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")
-@pytest.mark.parametrize("part", ["second_derivative or odd_sizes", "not second_derivative and not odd_sizes"])
+@pytest.mark.parametrize(
+    "part", ["second_derivative or odd_sizes", "mutants", "not (second_derivative or odd_sizes or mutants)"]
+)
 def test_interpreted(part):
     run(["-k", part], interpreted=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 
 import layer_programs
 import numpy as np
@@ -14,7 +15,7 @@ from layer_programs import Compiled, derivatives, inputs, layer
 from loop_programs import dense, programs
 from test_random_programs import assert_close
 
-from graphgdl.compiler import derive, device_execute, device_topology
+from graphgdl.compiler import derive, device_execute, device_topology, triton_launch
 from graphgdl.compiler.derive import in_tiles
 from graphgdl.compiler.device_execute import DeviceExecutable
 from graphgdl.compiler.interpret import Edges, interpret, uniform
@@ -285,3 +286,69 @@ def test_graphs_of_almost_nothing(n, e):
     expected = interpret(outputs, {x: torch.ones(n, 3)}, edges(edge_index, n))
     for f, g in zip(found, expected, strict=True):
         torch.testing.assert_close(f, g)
+
+
+MUTANTS = {
+    "lanes without an edge are counted": (r"tl\.where\(m, (\w+), 0\)", r"\1"),
+    "padding is counted in sums over features": (r"tl\.where\(b\d+, (\w+), 0\)", r"\1"),
+    "padding is counted in maxima over features": (r"tl\.where\(b\d+, (\w+), float\('-inf'\)\)", r"\1"),
+    "a row without edges is -inf": (r"tl\.where\(begin_ < end_, (\w+), 0\)", r"\1"),
+    "the mask of the padding is dropped": (r" & b\d+", ""),
+    "the mask of the lanes is dropped": (r", mask=live[^)]*\)", ")"),
+    "edge and neighbour are mistaken": (r"tl\.load\(col \+ q", "tl.load(edge + q"),
+    "the last turn is dropped": (r"range\(0, most,", "range(0, most - 1,"),
+    "turns overlap": (r"q = begin_ \+ k \+ turn", "q = begin_ + k // 2 + turn"),
+    "the parts of a concatenation are exchanged": (r"tl\.where\((v\d+), (v\d+), (v\d+)\)", r"tl.where(\1, \3, \2)"),
+    "the first of equal edges loses": (
+        r"device\.later\((\w+), (\w+), (\w+), (\w+), m\)",
+        r"device.later(\1, \2, \3, -\4, m)",
+    ),
+    "a step of a slice is lost": (r"\(a(\d+) \* -1", r"(a\1 * 1"),
+    "a row is another row": (r"row_ = tl\.load\(row \+ lane", "row_ = tl.load(row + lane - lane % 2"),
+}
+
+
+def mutated_program():
+    p = Program()
+    x, y = p.input("x", "E", (3, 5), "f64"), p.input("y", "N", (3, 5), "f64")
+    z = p.pw("exp", p.pw("add", x, p.gather(y, "src")))
+    turned = p.take(p.cat([z, p.pw("sin", x)], 1), 1, range(9, -1, -1))
+    wide = p.pw("mul", p.sum(turned, [1], keepdim=True), p.pw("add", x, p.gather(y, "dst")))
+    outputs = [
+        p.reduce(wide, "dst", "N"),
+        p.rmax(p.pw("neg", z), "dst", "N"),
+        p.total(z),
+        p.node("stop", (turned,), None, "E", (3, 10), "f64"),
+    ]
+    outputs += [p.rarg(p.pw("floor", x), "dst", "N"), p.reduce(p.amax(p.pw("neg", z), [0]), "src", "N")]
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(30, 3, 5, generator=generator).double(), torch.randn(9, 3, 5, generator=generator).double()]
+    return p, outputs, values
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutants_die(mutant, monkeypatch):
+    """A change of the printed text shows in the results, or leaves the arrays."""
+    if DEVICE != "cpu":
+        pytest.skip("a mutant may write anywhere")
+    original, changed = triton_launch.compiled, 0
+
+    def compiled(text: str):
+        nonlocal changed
+        text, count = re.subn(*MUTANTS[mutant], text)
+        changed += count
+        return original(text)
+
+    p, outputs, values = mutated_program()
+    edge_index = hub_graph(9, 30)
+    expected = interpret(outputs, dict(zip(p.inputs, values, strict=True)), edges(edge_index, 9))
+    for a, b in zip(run(p, outputs, values, edge_index, 9), expected, strict=True):
+        torch.testing.assert_close(a, b)
+    monkeypatch.setattr(triton_launch, "compiled", compiled)
+    try:
+        found = run(p, outputs, values, edge_index, 9)
+        survives = all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
+    except Exception as error:
+        survives = "leaves its arrays" not in str(error)
+    assert not survives
+    assert changed
