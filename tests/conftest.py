@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("graphgdl", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("graphgdl")
 
+# Compiled kernels of the tests stay out of the user's cache folder; commands that a test starts inherit it.
+os.environ.setdefault("GRAPHGDL_CACHE", str(Path(__file__).parent.parent / ".pytest_cache" / "kernels"))
+
 REQUIRED = bool(os.environ.get("GRAPHGDL_REQUIRE_DATA"))
 skipped_data_tests: list[str] = []
 

@@ -55,6 +55,7 @@ def _layers(channels: int, heads: int) -> dict[str, Any]:
         "GATConv": lambda: gdl.GATConv(c, c // heads, heads=heads),
         "GATv2Conv": lambda: gdl.GATv2Conv(c, c // heads, heads=heads),
         "TransformerConv": lambda: gdl.TransformerConv(c, c // heads, heads=heads),
+        "NNConv": lambda: gdl.NNConv(c // heads, c // heads, nn.Linear(16, (c // heads) ** 2)),
         "EdgeConv": lambda: gdl.EdgeConv(network(2 * c, c)),
     }
 
@@ -66,9 +67,10 @@ def _once(name: str, channels: int, heads: int, dtype: Any) -> str:
     from graphgdl.nn import explain_lowering
 
     layer = _layers(channels, heads)[name]().to(dtype)
-    x = torch.rand(4, channels, dtype=dtype, requires_grad=True)
+    width = channels // heads if name == "NNConv" else channels  # its messages have width times width weights
+    x = torch.rand(4, width, dtype=dtype, requires_grad=True)
     edge_index = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
-    extra = (torch.rand(4, 16, dtype=dtype),) if name == "GINEConv" else ()
+    extra = (torch.rand(4, 16, dtype=dtype),) if name in ("GINEConv", "NNConv") else ()
     layer(x, edge_index, *extra).sum().backward()
     with torch.no_grad():
         return explain_lowering(layer, x, edge_index, *extra)[0].ran

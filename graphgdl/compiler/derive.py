@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .execute import Executable
 from .ir import REDUCTIONS, Node, Program, is_tiled, topological
-from .schedule import THIN, costly
-from .tape import Tape
+from .schedule import THIN, costly, schedule
+from .tape import Refused, Tape
 from .topology import Topology
 from .translate import translate
 
@@ -79,6 +79,21 @@ class Differentiable:
                     outputs = [*self.outputs, *self.saved]
                     self._forward = Executable([*self.inputs, *self.given], outputs, self.program.inline)
         return self._forward
+
+    def check_derivative(self) -> None:
+        """Raise `Refused` now if the next derivative would when it is asked for; it is planned, not compiled.
+
+        What torch itself cannot differentiate is left to torch's own error.
+        """
+        if not self.wanted:
+            return
+        try:
+            backward = self.backward
+        except RuntimeError as error:
+            if isinstance(error, Refused) or "not implemented" not in str(error):
+                raise
+            return
+        schedule([*backward.outputs], [*backward.inputs, *backward.given], self.program.inline)
 
     def _derived(self) -> Differentiable:
         offset = len(self.tape.inputs) - len(self.inputs)  # the edge index comes first and has no node

@@ -36,6 +36,7 @@ class Executable:
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0, pieces: bool = False) -> None:
         self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
         self.steps: list[Step] = schedule(self.outputs, self.inputs, inline, one_sweep=pieces)
+        self._fixed: dict[Node, Tensor] = {}  # what no input changes
         self._runs: dict[int, _Kernel] = {}
         self._compile()
         self._in_pieces: Executable | None = None
@@ -51,6 +52,8 @@ class Executable:
         for step in self.steps:
             if isinstance(step, Host):
                 memory.add(step.node)
+                if step.node.space == "C" and step.node.op != "input" and all(a in self._fixed for a in step.node.args):
+                    self._fixed[step.node] = evaluate(step.node, [self._fixed[a] for a in step.node.args], None)
                 continue
             for part in step.steps:
                 if isinstance(part, Product):
@@ -72,12 +75,14 @@ class Executable:
                 self._in_pieces = Executable(self.inputs, self.outputs, self.inline, pieces=True)
             return self._in_pieces(graph, values)
         env: dict[Node, Tensor] = dict(zip(self.inputs, values, strict=True))
+        env.update(self._fixed)
         for step in self.steps:
             if isinstance(step, Host):
-                env[step.node] = evaluate(step.node, [env[a] for a in step.node.args], graph)  # type: ignore[arg-type]
+                if step.node not in env:
+                    env[step.node] = evaluate(step.node, [env[a] for a in step.node.args], graph)  # type: ignore[arg-type]
             else:
                 self._loop(step, graph, env)
-        return [env[o] for o in self.outputs]
+        return [env[o].clone() if o in self._fixed else env[o] for o in self.outputs]
 
     def _loop(self, loop: Loop, graph: Topology, env: dict[Node, Tensor]) -> None:
         sums: Sums = {}

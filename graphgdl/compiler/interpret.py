@@ -137,7 +137,7 @@ _OTHER |= {"reduce", "rmax", "rarg"}
 
 
 def outer_sum(x: Tensor, y: Tensor) -> Tensor:
-    """Return x^T y of (n, k) and (n, m), summed in slices of rows: one product would round as the number of threads has it."""
+    """Return x^T y of (n, k) and (n, m), summed in slices of rows: a whole product rounds by the number of threads."""
     rows = max(512, x.shape[0] // 64)
     count = x.shape[0] // rows
     if count == 0 or x.device.type != "cpu":

@@ -63,6 +63,8 @@ class _Known:
 
 _layers: weakref.WeakKeyDictionary[MessagePassing, _Known] = weakref.WeakKeyDictionary()
 _programs: dict[str, Differentiable | str] = {}
+_marks: set[str] = set()  # programs that a class of `_LIBRARIES` proved
+_LIBRARIES = {"torch", "torch_geometric", "graphgdl"}
 _lock = threading.RLock()  # one message is recorded at a time
 
 
@@ -189,12 +191,16 @@ def _made(
         ).hexdigest()
         found = _programs.get(key)
         if found is None:
-            found = _programs[key] = _build(recording, wanted, layer, step, inputs, rows, square, half, key)
+            found = _programs[key] = _built(recording, wanted)
         if isinstance(found, str):
             raise Refused(found)
+        _prove_once(found, recording, layer, step, inputs, rows, square, half, key)
         return Variant(guard, None, recording, found, sources, half)
     except Refused as refused:
         return Variant(guard, str(refused))
+    except Exception as error:  # whatever fails here, the message path still runs
+        text = str(error).splitlines() or [""]
+        return Variant(guard, f"{type(error).__name__} while it was compiled and proved: {text[0][:200]}")
 
 
 def _half(given: Sequence[tuple[int, tuple[str, str], Tensor]]) -> torch.dtype | None:
@@ -209,9 +215,21 @@ def _half(given: Sequence[tuple[int, tuple[str, str], Tensor]]) -> torch.dtype |
     return halves[0] if halves else None
 
 
-def _build(
+def _built(recording: Recording, wanted: list[int]) -> Differentiable | str:
+    """Return the program of a recording, or why there is none."""
+    program = Program(inline=INLINE)
+    names = ["", *(f"{kind} {name}" for kind, name in recording.inputs)]
+    try:
+        with torch.inference_mode(False):
+            nodes, outputs = translate(recording.tape, program, names)
+            return Differentiable(program, recording.tape, nodes, [o for o in outputs if o is not None], wanted)
+    except Refused as refused:
+        return str(refused)
+
+
+def _prove_once(
+    made: Differentiable,
     recording: Recording,
-    wanted: list[int],
     layer: MessagePassing,
     step: str,
     inputs: dict[str, Any],
@@ -219,12 +237,21 @@ def _build(
     square: bool,
     half: torch.dtype | None,
     key: str,
-) -> Differentiable | str:
-    """Compile a recording, and prove it: in float32 where it is computed so, and in its own dtypes; or say why not."""
-    program = Program(inline=INLINE)
-    names = ["", *(f"{kind} {name}" for kind, name in recording.inputs)]
+) -> None:
+    """Prove a program against the layer: in float32 where it is computed so, and in its own dtypes.
 
-    def candidate(made: Differentiable, model: MessagePassing, dtype: torch.dtype | None, seed: Tensor) -> Candidate:
+    A layer whose code is all torch's, PyG's and ours proves it once for its class, and leaves a mark in the cache folder.
+    A user's code may do other things at other sizes under the same record, so each layer proves it.
+    """
+    cls = getattr(type(layer), "original", type(layer))
+    mark = hashlib.sha256(f"{key} {cls.__module__} {cls.__qualname__}".encode()).hexdigest() + ".proved"
+    known = all(type(m).__module__.partition(".")[0] in _LIBRARIES for m in list(layer.modules())[1:])
+    known = known and cls.__module__.partition(".")[0] in _LIBRARIES
+    if known and (mark in _marks or jit.load(mark) is not None):
+        _marks.add(mark)
+        return
+
+    def candidate(model: MessagePassing, dtype: torch.dtype | None, seed: Tensor) -> Candidate:
         sources = [_source(model, kind, name, seed) for kind, name in recording.inputs]
 
         def call(edge_index: Tensor, num_src: int, num_dst: int, given: dict[str, Any]) -> Sequence[Tensor]:
@@ -234,26 +261,16 @@ def _build(
 
         return call
 
-    try:
-        with torch.inference_mode(False):
-            nodes, outputs = translate(recording.tape, program, names)
-            made = Differentiable(program, recording.tape, nodes, [o for o in outputs if o is not None], wanted)
-            mark = f"{key}.proved"
-            if jit.load(mark) is not None:
-                return made
-            for widened in (half, None) if half else (None,):
-                model = twin(layer, widened)
-                computed = None if widened else half
-                prove(
-                    partial(candidate, made, model, computed), model, step, inputs, rows, square, bool(wanted), widened
-                )
-            jit.save(mark, b"")
-            return made
-    except Refused as refused:
-        return str(refused)
-    except Exception as error:  # whatever fails here, the message path still runs
-        text = str(error).splitlines() or [""]
-        return f"{type(error).__name__} while it was compiled and proved: {text[0][:200]}"
+    with torch.inference_mode(False):
+        if made.wanted:
+            made.backward.check_derivative()
+        for widened in (half, None) if half else (None,):
+            model = twin(layer, widened)
+            computed = None if widened else half
+            prove(partial(candidate, model, computed), model, step, inputs, rows, square, bool(made.wanted), widened)
+    if known:
+        _marks.add(mark)
+        jit.save(mark, b"")
 
 
 def _source(layer: nn.Module, kind: str, name: str, seed: Tensor | None = None) -> Source:

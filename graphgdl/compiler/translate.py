@@ -19,31 +19,29 @@ from .tape import SPACES, Refused, Tape, Value, end_of
 DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.int32: "i32", torch.bool: "bool"}
 ENDS = ("src", "dst")
 _SIDES = {"src": ("N", "S"), "dst": ("N", "D")}
-_UNARY = set(
-    [
-        "neg",
-        "exp",
-        "log",
-        "log1p",
-        "expm1",
-        "sqrt",
-        "rsqrt",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "sigmoid",
-        "erf",
-        "abs",
-        "sign",
-        "floor",
-    ]
-)
+_UNARY = {
+    "neg",
+    "exp",
+    "log",
+    "log1p",
+    "expm1",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "sigmoid",
+    "erf",
+    "abs",
+    "sign",
+    "floor",
+}
 _BINARY = {
     **{
         name: name
@@ -76,7 +74,7 @@ _FILLS |= {"new_ones": 1.0, "empty": 0.0, "empty_like": 0.0, "new_empty": 0.0, "
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A tensor: its node, the dimension of its rows (None in space C), and how many features that dimension holds per row."""
+    """A tensor: its node, the dimension of its rows (None in space C), and how many features that holds per row."""
 
     node: Node
     row: int | None
@@ -244,6 +242,8 @@ class Translator:
             raise Refused("division with rounding is not understood")
         if name == "pow" and not isinstance(b, Value):
             return self._power(value, a, b)
+        if name == "atan2":
+            return self._angle(value, a, b)
         if alpha != 1:
             scaled = self._pointwise("mul", Value(None, (), {}, b.meta), b, alpha) if isinstance(b, Value) else None
             if scaled is None:
@@ -273,6 +273,16 @@ class Translator:
         if exponent == 0:
             return Array(self.p.full(1.0, base.node), base.row, base.fold, base.shape)
         return self._pointwise("pow", value, x, exponent)
+
+    def _angle(self, value: Value, y: Any, x: Any) -> Array:
+        """Take every zero for +0, as sums are in torch: loops do not keep its sign, and the angle of (-0, -1) is -pi."""
+
+        def formula(y: Node, x: Node) -> Node:
+            p, zero = self.p.pw, self._c(0.0, x)
+            level = p("where", p("lt", x, zero), self._c(math.pi, x), p("where", p("ge", x, zero), zero, x))
+            return p("where", p("eq", y, zero), level, p("atan2", y, x))
+
+        return self._formula(value, formula, y, x)
 
     def _filled(self, number: Any, value: Value) -> Array:
         shape = tuple(value.meta.shape)
@@ -549,6 +559,17 @@ class Translator:
         node = self._aligned(self._arg(x), out, row, fold)
         return Array(self.p.expand(node, features, space), row, fold, out)
 
+    def _repeat(self, value: Value, x: Any, times: Sequence[int]) -> Array:
+        array, shape = self._arg(x), tuple(value.meta.shape)
+        missing = len(times) - len(array.shape)
+        if array.fold > 1 or 0 in times or (array.row is not None and times[array.row + missing] != 1):
+            raise Refused("edges or nodes are repeated")
+        row = None if array.row is None else array.row + missing
+        node = self.p.view(array.node, (1,) * missing + array.node.shape)
+        for axis, count in enumerate(t for dim, t in enumerate(times) if dim != row):
+            node = self.p.cat([node] * count, axis) if count > 1 else node
+        return Array(node, row, 1, shape)
+
     def _take(self, array: Array, dim: int, positions: Sequence[int]) -> Node:
         if dim == array.row:
             raise Refused("edges or nodes are sliced")
@@ -610,7 +631,7 @@ class Translator:
     def _cat(self, value: Value, parts: Sequence[Any], dim: int = 0) -> Array:
         arrays = [self._arg(x) for x in parts]
         shape = tuple(value.meta.shape)
-        row, fold, space, _ = layout(shape)
+        row, fold, _space, _ = layout(shape)
         dim %= len(shape)
         if dim == row or any(a.fold != fold or a.row != row for a in arrays if a.row is not None):
             raise Refused("edges or nodes are concatenated")
@@ -632,7 +653,7 @@ class Translator:
 
     def _slice_backward(self, value: Value, g: Any, size: Any, dim: int, start: int, stop: int, step: int) -> Array:
         shape = tuple(value.meta.shape)
-        row, fold, _, features = layout(shape)
+        row, fold, _, _features = layout(shape)
         dim %= len(shape)
         array = self._arg(g)
         if dim == row:
@@ -795,6 +816,18 @@ class Translator:
         to_input = Array(p("mul", scaled, left), array.row, array.fold, array.shape)
         return [to_input, collected(p("mul", gradient, normal)), collected(gradient)]
 
+    def _linalg_cross(self, value: Value, x: Any, y: Any, dim: int = -1) -> Array:
+        shape = tuple(value.meta.shape)
+        row, fold, _, features = layout(shape)
+        axis, p = Array(self._arg(x).node, row, fold, shape).axis(dim % len(shape)), self.p
+        a, b = (p.expand(self._aligned(self._arg(arg), shape, row, fold), features) for arg in (x, y))
+
+        def turned(node: Node, by: int) -> Node:
+            return p.take(node, axis, [(k + by) % 3 for k in range(3)])
+
+        left, right = p.pw("mul", turned(a, 1), turned(b, 2)), p.pw("mul", turned(a, 2), turned(b, 1))
+        return Array(p.pw("sub", left, right), row, fold, shape)
+
     # --- products
 
     def _mm(self, value: Value, a: Any, b: Any) -> Array:
@@ -948,7 +981,7 @@ class Translator:
         return self._like(self.p.eid(), value)
 
     def _uniform(self, value: Value, x: Any, seed: Any, stream: int) -> Array:
-        row, fold, space, features = layout(tuple(value.meta.shape))
+        row, _fold, space, features = layout(tuple(value.meta.shape))
         if row != 0:
             raise Refused("random numbers that are not one row per edge or node")
         node = self.p.rand(self._arg(seed).node, stream, space, features, self._dtype(value))

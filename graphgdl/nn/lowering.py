@@ -224,4 +224,4 @@ def _wide(edge_index: Any) -> Any:
 
 def _general(step: str) -> Callable[..., Any]:
     """Return `MessagePassing`'s own step: PyG puts a generated one in its place once a bare `MessagePassing()` is made."""
-    return vars(MessagePassing).get(f"_orig_{step}") or getattr(MessagePassing, step)  # type: ignore[no-any-return]
+    return vars(MessagePassing).get(f"_orig_{step}") or getattr(MessagePassing, step)

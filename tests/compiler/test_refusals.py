@@ -797,12 +797,6 @@ def test_integer_features_are_left_to_the_message_path():
 # --- programs are shared between layers that record the same, so a verdict must not travel further than it is true
 
 
-SHARED = (
-    "verdicts belong to recorded programs, not to the layers that were recorded; the integration must key them by both"
-)
-
-
-@pytest.mark.xfail(strict=True, reason=SHARED)
 def test_a_proof_does_not_vouch_for_another_message():
     """Both record `x_j * 3`, one because it does not see the graph it is recorded on."""
     x = node_features(9, 4)
@@ -810,7 +804,6 @@ def test_a_proof_does_not_vouch_for_another_message():
     assert_same(made("message", branches_on_the_number_of_edges), x, G.edge_index, "auto")
 
 
-@pytest.mark.xfail(strict=True, reason=SHARED)
 def test_a_refusal_does_not_spoil_another_message():
     x = node_features(9, 4)
     assert reason(made("message", branches_on_the_number_of_edges), x, G.edge_index) is not None

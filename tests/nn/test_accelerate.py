@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 from pyg_layers import BY_NAME, CASES, TABLE, TOLERANCE, UNTRIED, committed, neighbour_search, pool, table, tensors
+from torch_geometric.nn import MessagePassing
 from torch_geometric.nn import conv as convs
 
-from graphgdl.nn import accelerate
+from graphgdl.nn import accelerate, explain_lowering
 
 FLOAT32 = ["GCNConv", "SAGEConv-several", "GATv2Conv-attr", "TransformerConv-attr", "NNConv", "EdgeConv", "GENConv"]
 
@@ -61,6 +62,56 @@ def test_a_layer_gives_what_pyg_gives_in_float32(name):
     layer = accelerate(case.layer())
     assert case.outcome(layer) == "compiled"
     compare(case, results(case, layer), results(case, case.layer()))
+
+
+class Message(MessagePassing):
+    """A layer with one function as its message."""
+
+    def __init__(self, function):
+        super().__init__(aggr="sum")
+        self.function = function
+
+    def forward(self, pos, edge_index):
+        return self.propagate(edge_index, pos=pos)
+
+    def message(self, pos_i, pos_j):
+        return self.function(pos_i, pos_j)
+
+
+MESSAGES = {
+    "angle on a grid": lambda a, b: torch.atan2(b[:, :1] - a[:, :1], b[:, 1:2] - a[:, 1:2]),
+    "angle of nothing": lambda a, b: torch.atan2((a - b).norm(dim=1), ((a - b) * b).sum(1))[:, None],
+    "cross": lambda a, b: torch.linalg.cross(a, b, dim=1) * torch.linalg.cross(b, a * a, dim=-1),
+    "cross of one": lambda a, b: torch.linalg.cross(b[:, None], torch.stack([a, a * b], 1), dim=2).flatten(1),
+    "cross of several": lambda a, b: (
+        torch.linalg.cross(torch.cat([a, b], 1).view(-1, 3), torch.cat([b, b], 1).view(-1, 3)).view(-1, 6).sin()
+    ),
+    "repeat": lambda a, b: (a[:, None] * b[:, None]).repeat(1, 2, 3).flatten(1).cos() * torch.arange(18.0).double(),
+    "repeat of a row": lambda a, b: a * torch.tensor([0.5, 2.0, 3.0]).double().repeat(1, 1),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_angles_and_products_on_a_grid_with_loops_give_what_pyg_gives(name):
+    """On a grid differences are zero, and the angle jumps there."""
+    pos = torch.cartesian_prod(*[torch.arange(3.0).double() - 1] * 3).requires_grad_()
+    edges = torch.cartesian_prod(torch.arange(27), torch.arange(27)).t()
+    found = []
+    for layer in (accelerate(Message(MESSAGES[name])), Message(MESSAGES[name])):
+        value = layer(pos, edges)
+        (slope,) = torch.autograd.grad(value.square().sum(), pos, create_graph=True)
+        (second,) = torch.autograd.grad(slope.sin().sum(), pos)
+        found.append([value, slope, second])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10, equal_nan=True)
+    assert {row.ran for row in explain_lowering(accelerate(Message(MESSAGES[name])), pos, edges)} == {"compiled"}
+
+
+def test_edges_are_not_repeated():
+    pos, edges = torch.eye(5, 3), torch.tensor([[0, 1, 2, 3], [1, 2, 4, 0]])
+    layer = accelerate(Message(lambda a, b: b.repeat(2, 1).view(2, -1, 3).sum(0)))
+    (row,) = explain_lowering(layer, pos, edges)
+    assert row.refused == {"compiled": "edges or nodes are repeated"}
 
 
 def test_every_class_of_pyg_has_its_row():

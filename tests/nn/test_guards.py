@@ -161,7 +161,10 @@ def test_an_unchanged_layer_is_recorded_once(monkeypatch):
     layer(X)
     layer(2 * X)
     layer.slope = 0.7
-    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+    layer.lowering = "compiled"
+    with pytest.raises(
+        ValueError, match="TypeError while it was compiled and proved: 'NoneType' object is not callable"
+    ):
         layer(X)
 
 
