@@ -7,7 +7,7 @@ LAYERS = "GCNConv SAGEConv GraphConv GINConv GINEConv GATConv GATv2Conv Transfor
 
 def test_every_layer_is_compiled_into_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("GRAPHGDL_CACHE", str(tmp_path))
-    result = CliRunner().invoke(app, ["warmup", "--channels", "8", "--heads", "2"])
+    result = CliRunner().invoke(app, ["warmup", "--channels", "26", "--heads", "2"])
     assert result.exit_code == 0
     rows = [line for line in result.output.splitlines() if "float32" in line]
     assert [row.split()[1] for row in rows] == LAYERS.split()
