@@ -42,16 +42,18 @@ class Differentiable:
     ) -> None:
         self.program, self.tape = program, tape
         self.inputs, self.wanted, self.given = inputs, list(wanted), list(given)
-        # a product per edge lives in tiles: what leaves the program is a copy
-        self.outputs = [
-            program.node("stop", (o,), None, "E", o.shape, o.dtype) if in_tiles(o, program.inline) else o
-            for o in outputs
-        ]
+        self.outputs = [self._leaving(o) for o in outputs]
         self._plain: Executable | None = None
         self._forward: Executable | None = None
         self._backward: Differentiable | None = None
         self.reached: list[int] = []
         self.saved: list[Node] = []
+
+    def _leaving(self, node: Node) -> Node:
+        """Return what leaves the program in place of a value: a copy of a product per edge, which lives in tiles."""
+        if not in_tiles(node, self.program.inline):
+            return node
+        return self.program.node("stop", (node,), None, "E", node.shape, node.dtype)
 
     @property
     def plain(self) -> Executable:
@@ -76,7 +78,7 @@ class Differentiable:
             with _lock:
                 if self._forward is None:
                     _ = self.backward
-                    outputs = [*self.outputs, *self.saved]
+                    outputs = [*self.outputs, *map(self._leaving, self.saved)]
                     self._forward = Executable([*self.inputs, *self.given], outputs, self.program.inline)
         return self._forward
 
@@ -105,7 +107,7 @@ class Differentiable:
         inputs, gradients = translate(tape, self.program, every)
         known = [*self.inputs, *self.given]
         outputs = [g for g in gradients if g is not None]
-        self.saved = cut(outputs, inputs[len(self.inputs) :], known, self.program.inline)
+        self.saved = cut(outputs, inputs[len(self.inputs) :], known, self.program)
         wanted = list(self.reached)
         wanted += [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in ("f32", "f64")]
         return Differentiable(self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved])
@@ -139,10 +141,11 @@ class _Function(torch.autograd.Function):
         return (None, None, None, *out)
 
 
-def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Node], inline: int) -> list[Node]:
+def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Node], program: Program) -> list[Node]:
     """Return what of the forward program the backward should not compute again.
 
-    Node values and constants, reductions, and thin costly edge values are kept; wide edge values are computed anew.
+    Node values and constants, reductions, and thin costly edge values are kept; wide edge values are computed anew, but
+    for products that the program says to keep.
     """
     given = set(known)
     order = topological(outputs, given)
@@ -158,7 +161,7 @@ def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Nod
         if node in seen or node in given:
             continue
         seen.add(node)
-        if node not in late and _worth_keeping(node, given, inline):
+        if node not in late and _worth_keeping(node, given, program):
             saved.append(node)
         else:
             stack += reversed(node.args)
@@ -170,9 +173,11 @@ def in_tiles(node: Node, inline: int) -> bool:
     return is_tiled(node, inline) or (node.op == "view" and in_tiles(node.args[0], inline))
 
 
-def _worth_keeping(node: Node, known: set[Node], inline: int) -> bool:
+def _worth_keeping(node: Node, known: set[Node], program: Program) -> bool:
+    if is_tiled(node, program.inline):
+        return program.keep
     if node.space == "E":
-        return node.numel <= THIN and costly(node, known) and not in_tiles(node, inline)
+        return node.numel <= THIN and costly(node, known) and not in_tiles(node, program.inline)
     if node.op in REDUCTIONS:
         return True
     below = topological([node], known)

@@ -20,7 +20,7 @@ from .topology import Loops, Tile, Topology
 TILE_BYTES = 16 << 20
 TILE_EDGES = 256  # at least
 Sums = dict[Node, list[Tensor]]  # of each total, one row for each part
-PART_WORK = 200_000  # loads and operations of one part: about 100 us
+PART_WORK = 1_000_000  # features read and written by one part: about 100 us
 
 
 class Executable:

@@ -63,7 +63,8 @@ class Node:
 class Program:
     """Builder and owner of the nodes of one program; equal nodes are the same object.
 
-    `inline` is the number of entries of a matrix up to which products per edge are made inside row loops.
+    `inline` is the number of entries of a matrix up to which products per edge are made inside row loops; `keep` says
+    whether the other products per edge are kept for the derivative instead of being made again.
 
     Ops, besides the pointwise ones (features broadcast as in torch):
         input(attr name), const(attr value), table(attr values), eid (edge id, i32), rand(seed;
@@ -76,8 +77,8 @@ class Program:
         features of x^T y.
     """
 
-    def __init__(self, inline: int = 0) -> None:
-        self.inline = inline
+    def __init__(self, inline: int = 0, keep: bool = False) -> None:
+        self.inline, self.keep = inline, keep
         self._table: dict[Hashable, Node] = {}
         self.inputs: list[Node] = []
 

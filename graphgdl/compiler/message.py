@@ -26,6 +26,7 @@ from .trace import FLOATS, HALVES, Recording, flatten, record, rows_of, twin
 from .translate import translate
 
 INLINE = 256  # entries of a matrix up to which a product per edge is made inside a row loop
+SMALL_EDGES = 1 << 16  # up to which memory is no concern: products per edge are kept for the derivative
 MOST_VARIANTS = 64  # of one layer's options and kinds of inputs, before it is left to the message path
 Key = tuple[Any, ...]
 Source = Callable[[dict[str, Tensor]], Tensor]
@@ -133,7 +134,13 @@ def _evaluated(function: Differentiable, graph: Any, values: list[Tensor], half:
 def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edges: int) -> Key:
     """Return what a recording depends on besides the layer: kinds of tensors, which rows they have, plain values."""
     sizes = (num_src, num_dst, num_edges)
-    parts: list[Any] = [step, num_src == num_dst, torch.is_grad_enabled(), torch.get_default_dtype()]
+    parts: list[Any] = [
+        step,
+        num_src == num_dst,
+        num_edges <= SMALL_EDGES,
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+    ]
     for name, value in inputs.items():
         if isinstance(value, Tensor):
             parts.append((name, _signature(value, sizes)))
@@ -166,7 +173,7 @@ def _made(
     except Refused as refused:
         return Variant(reason=str(refused))
     try:
-        square = num_src == num_dst
+        square, small = num_src == num_dst, num_edges <= SMALL_EDGES
         rows = rows_of(layer, step, inputs, num_src, num_dst, num_edges)
         flat = flatten(inputs)
         for name, tensor in flat.items():
@@ -187,11 +194,11 @@ def _made(
         half = _half(given)
         wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
         key = hashlib.sha256(
-            f"{jit.fingerprint()} {half} {square} {wanted}\n{recording.tape.text()}".encode()
+            f"{jit.fingerprint()} {half} {square} {small} {wanted}\n{recording.tape.text()}".encode()
         ).hexdigest()
         found = _programs.get(key)
         if found is None:
-            found = _programs[key] = _built(recording, wanted)
+            found = _programs[key] = _built(recording, wanted, small)
         if isinstance(found, str):
             raise Refused(found)
         _prove_once(found, recording, layer, step, inputs, rows, square, half, key)
@@ -215,9 +222,9 @@ def _half(given: Sequence[tuple[int, tuple[str, str], Tensor]]) -> torch.dtype |
     return halves[0] if halves else None
 
 
-def _built(recording: Recording, wanted: list[int]) -> Differentiable | str:
+def _built(recording: Recording, wanted: list[int], small: bool) -> Differentiable | str:
     """Return the program of a recording, or why there is none."""
-    program = Program(inline=INLINE)
+    program = Program(inline=INLINE, keep=small)
     names = ["", *(f"{kind} {name}" for kind, name in recording.inputs)]
     try:
         with torch.inference_mode(False):
