@@ -30,7 +30,7 @@ bench: core
 	$(BIN)/graphgdl bench wl
 
 test: dev
-	@echo "tests: about 8 minutes on two cores"
+	@echo "tests: about 10 minutes on two cores"
 	$(PY) -m pytest -n $(WORKERS)
 
 slow: dev
