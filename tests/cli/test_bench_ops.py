@@ -263,6 +263,26 @@ def test_peak_memory_counts_what_is_held_at_once():
     assert memory.peak_mib(lambda: kept[0].add_(1)) < 4  # inputs do not count
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_peak_memory_takes_nothing_from_freed_blocks():
+    with memory._prompt_allocator():
+        pass  # from here on blocks up to 32 MiB come from the heap
+    large, pins = [], []
+    for k in range(8):
+        large.append(torch.ones(2**22 + 1000 * k))
+        pins.append(torch.ones(2**20))  # keeps what is freed from the system
+    del large
+    used = torch.ones(2**22)
+    del used
+    with memory._prompt_allocator():
+        before = memory._status("VmRSS")
+        first = torch.ones(2**22)
+        assert memory._status("VmRSS") - before == pytest.approx(2**24, abs=2**21)
+        del first
+        assert memory._status("VmRSS") - before < 2**21  # not kept for the next one
+    assert len(pins) == 8
+
+
 def test_peak_memory_without_the_kernels_help(monkeypatch):
     monkeypatch.setattr(memory, "_resets", lambda: False)
 

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MIB = 2.0**20
+_LARGE = 2**17  # bytes
 
 
 def peak_mib(run: Callable[[], Any], device: str = "cpu") -> float:
@@ -56,22 +57,50 @@ def _prompt_allocator() -> Iterator[None]:
     """Let glibc take each block of 128 KiB or more from the system, and return it as soon as it is freed.
 
     Otherwise the reuse of freed blocks would not show, and neither would blocks that could not be reused be told from
-    memory that is needed (glibc before 2.38 seldom reuses a large aligned block). Afterwards the limits are those that
-    glibc itself arrives at when large blocks were freed: 32 MiB, and 64 MiB kept.
+    memory that is needed (glibc before 2.38 seldom reuses a large aligned block). Free blocks of the heap would be used
+    first, and stay resident: they are held meanwhile, untouched. Afterwards the limits are those that glibc itself
+    arrives at when large blocks were freed: 32 MiB, and 64 MiB kept.
     """
     try:
-        library = ctypes.CDLL(None)
-        trim, option = library.malloc_trim, library.mallopt
+        libc = ctypes.CDLL(None)
+        trim, option = libc.malloc_trim, libc.mallopt
     except (AttributeError, OSError, TypeError):  # not glibc
         yield
         return
+    option(_M_MMAP_THRESHOLD, _LARGE)
+    held = _free_blocks(libc)
     trim(0)
-    option(_M_MMAP_THRESHOLD, 2**17)
     try:
         yield
     finally:
+        for block in held:
+            libc.free(block)
         option(_M_MMAP_THRESHOLD, 2**25)
         option(_M_TRIM_THRESHOLD, 2**26)
+
+
+def _free_blocks(libc: ctypes.CDLL) -> list[ctypes.c_void_p]:
+    """Allocate the large free blocks of the heap: all that malloc returns without asking the system for a mapping."""
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.mallinfo.restype = _Mallinfo
+    held = []
+    size = 2**30
+    while size >= _LARGE:
+        mappings = libc.mallinfo().hblks
+        block = ctypes.c_void_p(libc.malloc(size))
+        if libc.mallinfo().hblks == mappings and block:
+            held.append(block)
+        else:
+            libc.free(block)
+            size = size * 3 // 4
+    return held
+
+
+class _Mallinfo(ctypes.Structure):
+    """`struct mallinfo` of malloc.h, of which `hblks`, the number of mappings, is read."""
+
+    _fields_: ClassVar = [("before", ctypes.c_int * 3), ("hblks", ctypes.c_int), ("after", ctypes.c_int * 6)]
 
 
 def _counted(run: Callable[[], Any]) -> float:
