@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
-_LIBRARY = torch.library.Library("graphgdl_tape", "DEF")
+_LIBRARY = library.Library("graphgdl_tape", "DEF")
 
 
 def _define(schema: str, meta: Any, backward: Any, setup: Any) -> Any:
     name = schema.split("(")[0]
     _LIBRARY.define(schema)
     _LIBRARY.impl(name, meta, "Meta")
-    torch.library.register_autograd(f"graphgdl_tape::{name}", backward, setup_context=setup, lib=_LIBRARY)
+    library.register_autograd(f"graphgdl_tape::{name}", backward, setup_context=setup, lib=_LIBRARY)
     return getattr(torch.ops.graphgdl_tape, name).default
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import define, host, kernel
+from .registration import define, host, kernel
 from .rows import plan
 from .segment_sum import segment_rows, segment_sum
 from .weighted_sum import weighted_sum

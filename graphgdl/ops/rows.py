@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .library import host, kernel
+from .registration import host, kernel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

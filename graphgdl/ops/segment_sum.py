@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import allocate, define, finish, host, kernel
+from .registration import allocate, define, finish, host, kernel
 from .rows import Plan, Rows, plan
 
 

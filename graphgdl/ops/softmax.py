@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import LIBRARY, allocate, define, finish, host, kernel
+from .registration import LIBRARY, allocate, define, finish, host, kernel
 from .segment_sum import segment_expand, segment_rows, segment_sum
 
 # Sums of products that one exponential is worth, for the choice between one thread and several.

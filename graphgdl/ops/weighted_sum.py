@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from .cpu.pool import run
-from .library import allocate, define, finish, host, kernel
+from .registration import allocate, define, finish, host, kernel
 from .rows import plan
 
 

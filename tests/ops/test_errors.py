@@ -128,7 +128,7 @@ def test_range_is_checked_for_the_number_of_rows_of_each_call():
 def test_device_without_a_kernel_is_named(name):
     for key in ("CUDA", "MPS", "XPU"):
         assert torch._C._dispatch_has_computed_kernel_for_dispatch_key(f"graphgdl::{name}", key)
-    from graphgdl.ops.library import _no_kernel
+    from graphgdl.ops.registration import _no_kernel
 
     class OnDevice(torch.Tensor):
         device = torch.device("cuda")

@@ -8,7 +8,7 @@ import test_segment as segments
 import torch
 
 from graphgdl.ops import extreme, rows, segment_sum, softmax, weighted_sum
-from graphgdl.ops.library import kernel
+from graphgdl.ops.registration import kernel
 
 UNSORTED = (6, 6, torch.randint(6, (2, 17), generator=torch.Generator().manual_seed(9)))
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import library
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import graphgdl.ops  # noqa: F401
@@ -35,7 +36,7 @@ def samples(num_src, num_dst, edge_index):
 @pytest.mark.parametrize("graph", ["unsorted", "bipartite"], indirect=True)
 def test_opcheck(graph):
     for op, args in samples(*graph):
-        torch.library.opcheck(op.default, args)
+        library.opcheck(op.default, args)
 
 
 def loss(x, w, edge_index):

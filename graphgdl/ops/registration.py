@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
-LIBRARY = torch.library.Library("graphgdl", "DEF")
+LIBRARY = library.Library("graphgdl", "DEF")
 
 # What the kernels compute in, where it is not the dtype of the tensor itself.
 _COMPUTE = {
@@ -33,13 +33,13 @@ def define(
     """Define the op `schema` with its CPU kernel, its fake kernel and, unless it is constant, its derivative.
 
     `setup(ctx, inputs, output)` saves for `backward(ctx, grad)` what it needs. The autograd rule is our own and thin:
-    on a molecule, `torch.library.register_autograd` costs more than the kernel.
+    on a molecule, torch's `register_autograd` costs more than the kernel.
     """
     name = schema.split("(")[0]
     LIBRARY.define(schema)
     LIBRARY.impl(name, cpu, "CPU")
     LIBRARY.impl(name, _no_kernel(name), "CompositeExplicitAutograd")  # any device without a kernel of its own
-    torch.library.register_fake(f"graphgdl::{name}", fake, lib=LIBRARY)
+    library.register_fake(f"graphgdl::{name}", fake, lib=LIBRARY)
     op = getattr(torch.ops.graphgdl, name).default
     if backward is None or setup is None:
         return op
