@@ -8,29 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .ir import Node, topological
+from .ir import POINTWISE, Node, topological
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "bool": torch.bool}
 
-_POINTWISE: dict[str, Callable[..., Tensor]] = {
-    "add": torch.add,
-    "sub": torch.sub,
-    "mul": torch.mul,
+_POINTWISE: dict[str, Callable[..., Tensor]] = {  # where torch has another name
     "div": torch.true_divide,
-    "maximum": torch.maximum,
-    "minimum": torch.minimum,
-    "pow": torch.pow,
-    "atan2": torch.atan2,
-    "lt": torch.lt,
-    "le": torch.le,
-    "eq": torch.eq,
-    "ne": torch.ne,
-    "gt": torch.gt,
-    "ge": torch.ge,
     "and": torch.logical_and,
     "or": torch.logical_or,
     "not": torch.logical_not,
-    "where": torch.where,
     "stop": lambda x: x,
 }
 
@@ -65,11 +51,11 @@ def interpret(outputs: Iterable[Node], values: dict[Node, Tensor], edges: Edges 
 def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = None) -> Tensor:
     """Return the value of one node from those of its arguments."""
     op, attr, base = node.op, node.attr, 0 if node.space == "C" else 1
-    if op in _POINTWISE or (op not in _OTHER and hasattr(torch, op)):
-        args = [_aligned(a, source, node) for a, source in zip(args, node.args)]
-        return _POINTWISE[op](*args) if op in _POINTWISE else getattr(torch, op)(*args)
     if op == "cast":
         return args[0].to(DTYPES[node.dtype])
+    if op in POINTWISE:
+        args = [_aligned(a, source, node) for a, source in zip(args, node.args)]
+        return (_POINTWISE.get(op) or getattr(torch, op))(*args)
     if op == "const":
         return torch.tensor(attr, dtype=DTYPES[node.dtype], device=device)
     if op == "table":
@@ -113,27 +99,6 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
     if op == "rand":
         return uniform(int(args[0].item()), attr, edges.rows(node.space), node.shape, DTYPES[node.dtype])
     return _row_reduction(node, args[0], edges)
-
-
-_OTHER = {
-    "cast",
-    "const",
-    "table",
-    "view",
-    "expand",
-    "permute",
-    "take",
-    "cat",
-    "sum",
-    "amax",
-    "mm",
-    "mmt",
-    "total",
-    "gather",
-    "eid",
-    "rand",
-}
-_OTHER |= {"reduce", "rmax", "rarg"}
 
 
 def outer_sum(x: Tensor, y: Tensor) -> Tensor:
