@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
-from loop_programs import Graph, graph
 from message_grammar import Generated, random_layers
+from random_graphs import Graph, graph
 from user_layers import UserLayer
 
 from graphgdl.compiler import execute

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import torch
-from loop_programs import graph
+from random_graphs import graph
 from torch.utils.data import DataLoader, Dataset
 from torch_geometric.utils import softmax
 from user_layers import UserLayer

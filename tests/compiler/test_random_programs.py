@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from dense_oracle import dense
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loop_programs import RandomProgram, dense, programs
+from loop_programs import RandomProgram, programs
 
 from graphgdl.compiler import execute
 from graphgdl.compiler.interpret import Edges, interpret

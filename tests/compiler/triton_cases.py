@@ -10,9 +10,10 @@ import layer_programs
 import numpy as np
 import pytest
 import torch
+from dense_oracle import dense
 from hypothesis import given, settings
 from layer_programs import Compiled, derivatives, inputs, layer
-from loop_programs import dense, programs
+from loop_programs import programs
 from test_random_programs import assert_close
 
 from graphgdl.compiler import derive, device_execute, device_topology, triton_launch
