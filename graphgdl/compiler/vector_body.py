@@ -20,7 +20,7 @@ class Format:
     """A floating-point format and the constants that the functions need in it."""
 
     real: str
-    library: str  # what the C library appends to the names of its functions
+    c_suffix: str  # what the C library appends to the names of its functions
     width: int
     mantissa: int
     bias: int
@@ -47,7 +47,7 @@ class Format:
 
 FLOAT = Format(
     real="float",
-    library="f",
+    c_suffix="f",
     width=32,
     mantissa=23,
     bias=127,
@@ -63,7 +63,7 @@ FLOAT = Format(
 )
 DOUBLE = Format(
     real="double",
-    library="",
+    c_suffix="",
     width=64,
     mantissa=52,
     bias=1023,
@@ -224,10 +224,10 @@ class Body:
         """Negate x where the highest of `bits` is set."""
         return self.to_real(self.to_bits(x) ^ (bits & -(1 << (self.form.width - 1))))
 
-    def library_where(self, mask: Value, y: Value, name: str, x: Value) -> Value:
+    def c_where(self, mask: Value, y: Value, name: str, x: Value) -> Value:
         """y, but where the mask holds the C library's function of x; its code is passed over if it holds nowhere."""
         helper, real = f"{self.function}_library", self.type("real")
-        self.helpers += self.library_function(helper, name, 1)
+        self.helpers += self.c_function(helper, name, 1)
         anywhere = mask.operand
         if self.lanes > 1:
             declared = f"i1 @llvm.vector.reduce.or.v{self.lanes}i1"
@@ -238,10 +238,10 @@ class Body:
         self.lines += ["  br label %done", "done:"]
         return self.emit("real", f"phi {real} [ {y.operand}, %entry ], [ {exact.operand}, %outside ]")
 
-    def library_function(self, function: str, name: str, arguments: int) -> str:
+    def c_function(self, function: str, name: str, arguments: int) -> str:
         """A function that calls the C library for one lane after the other."""
         scalar, real, names = self.form.real, self.type("real"), ("%x", "%y")[:arguments]
-        called = f"{scalar} @{name}{self.form.library}"
+        called = f"{scalar} @{name}{self.form.c_suffix}"
         self.declarations.add(f"declare {called}({', '.join([scalar] * arguments)})")
         parameters = ", ".join(f"{real} {a}" for a in names)
         lines = [f"define internal {real} @{function}({parameters}) noinline nounwind {{"]

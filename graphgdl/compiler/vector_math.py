@@ -131,7 +131,7 @@ def _trigonometric(k: Body, x: Value, name: str, quarter_turns: int) -> Value:
     sine = k.fma(r * z, k.polynomial("sin", z), r)
     cosine = k.fma(z * z, k.polynomial("cos", z), k.fma(z, -0.5, 1.0))
     y = k.flip_sign(k.select((q & 1).equals(0), sine, cosine), q << (k.form.width - 2))
-    return k.library_where(magnitude > k.form.trig_limit, y, name, magnitude)
+    return k.c_where(magnitude > k.form.trig_limit, y, name, magnitude)
 
 
 def _sin(k: Body, x: Value) -> Value:
@@ -161,11 +161,11 @@ _VECTOR: dict[str, Callable[[Body, Value], Value]] = {
     "cos": _cos,
     "erf": _erf,
 }
-_LIBRARY: dict[str, int] = {  # name, the same in the C library -> number of arguments
+_C_FUNCTIONS: dict[str, int] = {  # name, the same in the C library -> number of arguments
     **dict.fromkeys(("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erfc", "lgamma"), 1),
     **dict.fromkeys(("atan2", "pow"), 2),
 }
-ARGUMENTS: dict[str, int] = {**dict.fromkeys(_VECTOR, 1), **_LIBRARY}
+ARGUMENTS: dict[str, int] = {**dict.fromkeys(_VECTOR, 1), **_C_FUNCTIONS}
 
 
 def symbol(name: str, lanes: int, double: bool) -> str:
@@ -191,8 +191,8 @@ def definition(name: str, lanes: int, double: bool) -> Definition:
     """
     function = symbol(name, lanes, double)
     k = Body(function, lanes, DOUBLE if double else FLOAT)
-    if name in _LIBRARY:
-        return Definition(k.library_function(function, name, _LIBRARY[name]), frozenset(k.declarations))
+    if name in _C_FUNCTIONS:
+        return Definition(k.c_function(function, name, _C_FUNCTIONS[name]), frozenset(k.declarations))
     result = _VECTOR[name](k, Value(k, "real", "%x"))
     real = k.type("real")
     lines = [

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import test_refusals as user
+import test_refusals  # noqa: F401 (cases)
+import test_refused_state as user
 import torch
-from loop_programs import graph
 from message_grammar import Generated
+from random_graphs import graph
 from test_derivatives import assert_same as same_derivatives
+from user_messages import assert_refused_or_right
 
-from graphgdl.compiler import derive, execute, guards, interpret, ir, llvm, movers, schedule, tape, topology, translate
+from graphgdl.compiler import derive, execute, guards, interpret, ir, movers, schedule, tape, topology, translate
 from graphgdl.compiler import message as messages
 from graphgdl.compiler.interpret import Edges
 from graphgdl.compiler.ir import Program
+from graphgdl.compiler.llvm_values import Values
+from graphgdl.compiler.llvm_vectors import Builder
 from graphgdl.compiler.tape import Refused
 
 G = graph("isolated rows", 11, 11, 45, 3)
@@ -95,7 +99,7 @@ def gradient_of_maximum() -> None:
 
 
 def of_user(name: str):
-    return lambda: user.test_refused_or_right(name)
+    return lambda: assert_refused_or_right(name)
 
 
 def dropped() -> None:
@@ -126,15 +130,13 @@ def swapped_ends(m):
 
 
 def dropped_tail(m):
-    original = llvm.Printer._chunks
-    m.setattr(
-        llvm.Printer, "_chunks", lambda self, node: [c for c in original(self, node) if 34 not in c or len(c) > 34]
-    )
+    original = Values.chunks
+    m.setattr(Values, "chunks", lambda self, node: [c for c in original(self, node) if 34 not in c or len(c) > 34])
 
 
 def short_last_chunk(m):
-    original = llvm.Printer._chunks
-    m.setattr(llvm.Printer, "_chunks", lambda self, node: [c[:-1] if len(c) > 2 else c for c in original(self, node)])
+    original = Values.chunks
+    m.setattr(Values, "chunks", lambda self, node: [c[:-1] if len(c) > 2 else c for c in original(self, node)])
 
 
 def reversed_sweeps(m):
@@ -159,14 +161,14 @@ def transposed_product(m):
 
 
 def wrong_permutation(m):
-    original = llvm.Printer._map
+    original = Values._map
 
     def wrong(self, node):
         if node.op != "permute":
             return original(self, node)
         return np.arange(node.numel)
 
-    m.setattr(llvm.Printer, "_map", wrong)
+    m.setattr(Values, "_map", wrong)
 
 
 def wrong_tile_rows(m):
@@ -199,14 +201,14 @@ def tiles_overwrite(m):
 
 
 def broadcast_off_by_one(m):
-    original = llvm.Printer._broadcast_map
-    m.setattr(llvm.Printer, "_broadcast_map", lambda self, shape, to: np.roll(original(self, shape, to), 1))
+    original = Values._broadcast_map
+    m.setattr(Values, "_broadcast_map", lambda self, shape, to: np.roll(original(self, shape, to), 1))
 
 
 def rewritten(before, after):
     def patch(m):
-        original = llvm.Printer._let
-        m.setattr(llvm.Printer, "_let", lambda self, level, text: original(self, level, text.replace(before, after)))
+        original = Builder.let
+        m.setattr(Builder, "let", lambda self, level, text: original(self, level, text.replace(before, after)))
 
     return patch
 
@@ -242,16 +244,14 @@ def detached_gradient(m):
 
 def gradient_of_the_first_output_only(m):
     original = derive._Function.backward
-    m.setattr(
-        derive._Function, "backward", staticmethod(lambda ctx, c, *rest: original(ctx, torch.zeros_like(c), *rest))
-    )
+    m.setattr(derive._Function, "backward", staticmethod(lambda ctx, c, *rest: original(ctx, c, *(None for _ in rest))))
 
 
 def swapped_gradients(m):
     original = tape.Tape.vjp
 
-    def swapped(self, wanted):
-        made, reached = original(self, wanted)
+    def swapped(self, present, wanted):
+        made, reached = original(self, present, wanted)
         made.outputs.reverse()
         return made, reached[::-1] if len(reached) == 1 else reached
 
@@ -259,17 +259,17 @@ def swapped_gradients(m):
 
 
 def wrong_formula(m):
-    m.setattr(translate.Translator, "_tanh_backward", lambda self, value, g, y: self._sigmoid_backward(value, g, y))
+    m.setitem(translate.FORMULAS, "tanh_backward", translate.FORMULAS["sigmoid_backward"])
 
 
 def index_of_the_other_end(m):
-    original = translate.end_of
+    original = tape.end_of
 
     def other(value):
         end = original(value)
         return None if end is None else 1 - end
 
-    m.setattr(translate, "end_of", other)
+    m.setattr("graphgdl.compiler.aten_rows.end_of", other)
 
 
 def stops_ignored(m):
@@ -326,8 +326,7 @@ def every_edge_wins(m):
 
 
 def sigmoid_for_tanh(m):
-    m.setattr(translate, "_UNARY", translate._UNARY - {"tanh"})
-    m.setattr(translate.Translator, "_tanh", lambda self, value, x: self._pointwise("sigmoid", value, x), raising=False)
+    m.setitem(translate.POINTWISE, "tanh", "sigmoid")
 
 
 ALL = loops(both_ends, sweeps, maxima, tiles, features)
