@@ -58,7 +58,7 @@ def _instruction(code: Builder, op: str, kind: str, args: list[Vector], level: i
     if op == "not":
         return code.let(level, f"xor {type_} {joined}, {literal(1, 'bool', n)}")
     if op == "where":
-        return _select(code, level, *args)
+        return code.choose(kind, n, level, *names)
     if op == "cast":
         return _cast(code, args[0], kind, level)
     if op == "sign":
@@ -81,10 +81,6 @@ def _instruction(code: Builder, op: str, kind: str, args: list[Vector], level: i
     if op in HEAVY:
         return _function(code, op, args, level)
     raise Refused(f"`{op}` on {kind} has no kernel")
-
-
-def _select(code: Builder, level: int, mask: Vector, yes: Vector, no: Vector) -> str:
-    return code.let(level, f"select {mask.type} {mask.name}, {yes.type} {yes.name}, {no.type} {no.name}")
 
 
 def _cast(code: Builder, x: Vector, kind: str, level: int) -> str:
@@ -110,8 +106,7 @@ def _exp(code: Builder, x: Vector, level: int) -> str:
     """Return exp(x), but no subnormal numbers: products with them take a hundred times as long."""
     power = _function(code, "exp", [x], level)
     tiny = code.let(level, f"fcmp olt {x.type} {x.name}, {literal(_LEAST_EXPONENT[x.kind], x.kind, x.lanes)}")
-    zero = literal(0, x.kind, x.lanes)
-    return code.let(level, f"select {vector_type('bool', x.lanes)} {tiny}, {x.type} {zero}, {x.type} {power}")
+    return code.choose(x.kind, x.lanes, level, tiny, literal(0, x.kind, x.lanes), power)
 
 
 def _sigmoid(code: Builder, x: str, n: int, level: int) -> str:
@@ -120,7 +115,7 @@ def _sigmoid(code: Builder, x: str, n: int, level: int) -> str:
     limit, one = literal(87, "f32", n), literal(1, "f32", n)
     less = code.let(level, f"fneg {type_} {x}")
     far = code.let(level, f"fcmp ogt {type_} {less}, {limit}")
-    less = code.let(level, f"select {vector_type('bool', n)} {far}, {type_} {limit}, {type_} {less}")
+    less = code.choose("f32", n, level, far, limit, less)
     power = _function(code, "exp", [Vector(less, n, "f32", level)], level)
     below = code.let(level, f"fadd {type_} {power}, {one}")
     return code.let(level, f"fdiv ninf arcp {type_} {one}, {below}")  # finite: by estimate, see ATTRIBUTES

@@ -74,10 +74,8 @@ class Reduction:
         wins = code.let(EDGE, f"or {mask} {greater}, {first_nan}")
         wins = code.let(EDGE, f"or {mask} {wins}, {none}")
         mine = code.spread(self.values.arrays.edge_id(), n).name
-        chosen = code.let(EDGE, f"select {mask} {wins}, {ids} {mine}, {ids} {best}")
-        code.put(EDGE, self.ids[k], ids, chosen)
-        name = code.let(EDGE, f"select {mask} {wins}, {type_} {value.name}, {type_} {old.name}")
-        return Vector(name, n, value.kind, EDGE)
+        code.put(EDGE, self.ids[k], ids, code.choose("i32", n, EDGE, wins, mine, best))
+        return Vector(code.choose(value.kind, n, EDGE, wins, value.name, old.name), n, value.kind, EDGE)
 
     def result(self, k: int) -> Vector:
         """Return a chunk of the result of the present row; a row without edges has the maximum 0."""

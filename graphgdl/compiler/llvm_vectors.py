@@ -169,6 +169,11 @@ class Builder:
         flags = FAST if name == "sqrt" else ""
         return self.let(level, f"call {flags} {type_} {symbol}({', '.join(f'{type_} {a}' for a in args)})")
 
+    def choose(self, kind: str, lanes: int, level: int, mask: str, yes: str, no: str) -> str:
+        """Take `yes` where the mask holds, else `no`."""
+        type_ = vector_type(kind, lanes)
+        return self.let(level, f"select {vector_type('bool', lanes)} {mask}, {type_} {yes}, {type_} {no}")
+
     def sum(self, a: Vector, b: Vector) -> Vector:
         """Add two vectors of reals."""
         level = max(a.level, b.level)
