@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -9,6 +10,7 @@ from operator import attrgetter, itemgetter
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
@@ -31,6 +33,7 @@ _LIBRARIES -= {"__main__"}
 _OPAQUE = (int, float, complex, str, bytes, ModuleType, Tensor, torch.dtype, torch.device)
 _CLASS_DETAILS = {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__"}
 MOST_PLACES = 500
+LARGEST_ARRAY = 4096  # bytes
 Getter = Callable[[Any], tuple[Any, ...]]
 
 
@@ -40,7 +43,8 @@ class Guard:
     Seen are the attributes of the layer, of its modules and of the objects they hold; the contents of lists, dicts and
     sets; parameters and buffers by shape, dtype, device and whether they need a gradient; hooks on modules; of classes,
     methods and functions that are not a library's (torch, PyG, Python's own): attributes, closures, and the globals they
-    name. Not seen are the insides of objects without a `__dict__`, such as NumPy arrays.
+    name, also in the user's modules; NumPy arrays of up to 4096 bytes. Not seen are the insides of other objects without a
+    `__dict__`.
 
     Args:
         layer: the layer; it is not kept alive by reference to itself.
@@ -136,6 +140,8 @@ class Guard:
                 self._contents.append((value, value.copy()))
             for item in value.values() if isinstance(value, dict) else value:
                 self._value(item)
+        elif isinstance(value, np.ndarray) and value.flags.c_contiguous and 0 < value.nbytes <= LARGEST_ARRAY:
+            self._contents.append((memoryview(value.reshape(-1).view(np.uint8)), value.tobytes()))  # type: ignore[arg-type]
         elif isinstance(value, FunctionType):
             self._function(value)
         elif isinstance(
@@ -144,7 +150,7 @@ class Guard:
             self._module("elsewhere", value, set())
         elif isinstance(value, type):
             for cls in value.__mro__:
-                if not _of_library(cls) and (cls is value or id(cls) not in self._seen):
+                if not of_libraries(cls.__module__) and (cls is value or id(cls) not in self._seen):
                     self._seen.add(id(cls))
                     self._store(vars(cls), [name for name in vars(cls) if name not in _CLASS_DETAILS])
         elif isinstance(value, MethodType | staticmethod | classmethod):
@@ -158,21 +164,27 @@ class Guard:
             self._store(value.__dict__, list(value.__dict__))
 
     def _function(self, function: FunctionType) -> None:
-        """Watch the globals that a function names, and its closure."""
-        if _of_library(function):
+        """Watch the globals that a function names, what it takes from the user's modules, its defaults and closure."""
+        if of_libraries(function.__module__):
             return
-        space = function.__globals__
-        named = sorted(_names(function.__code__))
-        modules = [space[n] for n in named if isinstance(space.get(n), ModuleType)]
-        spaces = [space, *(vars(m) for m in modules if m.__name__.partition(".")[0] not in _LIBRARIES)]
-        for watched in spaces:
-            names = [n for n in named if n in watched]
+        read, attributes, imported = _names(function.__code__)
+        package = function.__globals__.get("__package__")
+        modules = [sys.modules.get(name) or sys.modules.get(f"{package}.{name}") for name in sorted(imported)]
+        spaces: list[tuple[Any, Any]] = [
+            (function.__globals__, sorted(read)),
+            *((vars(m), attributes) for m in modules if _is_a_users(m)),
+        ]
+        for space, named in spaces:
+            names = [n for n in named if n in space]
             if names:
                 get = _getter(names)
-                values = get(watched)
-                self._globals.append((watched, get, values))
+                values = get(space)
+                self._globals.append((space, get, values))
                 for value in values:
                     self._value(value)
+                    if _is_a_users(value) and all(vars(value) is not known for known, _ in spaces):
+                        spaces.append((vars(value), attributes))
+        self._value((function.__defaults__, function.__kwdefaults__))
         for cell in function.__closure__ or ():
             try:
                 content = cell.cell_contents
@@ -191,13 +203,28 @@ def _getter(names: list[str]) -> Getter:
     return itemgetter(*names)
 
 
-def _names(code: CodeType) -> set[str]:
-    nested = (_names(c) for c in code.co_consts if isinstance(c, CodeType))
-    return set(code.co_names).union(*nested)
+def _names(code: CodeType) -> tuple[set[str], set[str], set[str]]:
+    """Return the names of globals that code reads, of attributes (and all other names), and of modules it imports."""
+    read, attributes, imported = set[str](), set(code.co_names), set[str]()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            read.add(instruction.argval)
+        elif instruction.opname == "IMPORT_NAME":
+            imported.add(instruction.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner = _names(constant)
+            read, attributes, imported = read | inner[0], attributes | inner[1], imported | inner[2]
+    return read, attributes, imported
 
 
-def _of_library(thing: Any) -> bool:
-    return (getattr(thing, "__module__", None) or "").partition(".")[0] in _LIBRARIES
+def _is_a_users(value: Any) -> bool:
+    return isinstance(value, ModuleType) and not of_libraries(value.__name__)
+
+
+def of_libraries(module: str | None) -> bool:
+    """Whether code of this module is torch's, PyG's, Python's own or ours: it is known, and does not change."""
+    return (module or "").partition(".")[0] in _LIBRARIES
 
 
 def _signature(tensor: Tensor | None) -> Any:

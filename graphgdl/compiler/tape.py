@@ -23,6 +23,7 @@ SPACES = {EDGES: "E", NODES: "N", SOURCES: "S", DESTINATIONS: "D"}
 _FACTORIES = {f"aten::{name}" for name in ("zeros", "ones", "full", "empty")}
 _MAX_CONSTANT = 4096
 LARGEST_DIMENSION = 1_000_000  # of features: what is larger counts nodes or edges
+MOST_OPS = 20_000
 
 
 class Refused(Exception):
@@ -141,6 +142,10 @@ class Recorder(TorchDispatchMode):
         results = [None if o is None else self.value(o) for o in outputs]
         return Tape(self._inputs, self._values, results, keep=self._ignore_detach)
 
+    def made(self, tensor: Tensor) -> bool:
+        """Whether a tensor is of numbers made inside the message, out of nothing."""
+        return id(tensor) in self._made
+
     def value(self, tensor: Tensor) -> Value:
         """Return the recorded value of a tensor."""
         found = self._of.get(id(tensor))
@@ -170,7 +175,7 @@ class Recorder(TorchDispatchMode):
             out = func(*args)
             self._bind(out, self.value(args[0]))
             return out
-        if func is aten.detach.default:
+        if func is aten.detach.default and not self.made(args[0]):
             return self._detached(self._constant(args[0]))
         if func is aten.lift_fresh.default:
             return self._real(func(*args))
@@ -203,6 +208,8 @@ class Recorder(TorchDispatchMode):
 
     def _check(self, func: Any, tensors: list[Tensor], made_here: bool) -> None:
         """Refuse what a record cannot show."""
+        if len(self._values) >= MOST_OPS:
+            raise Refused(f"it runs more than {MOST_OPS} operations")
         if not torch.is_grad_enabled() and _in_own_derivative():
             raise Refused("it has a derivative of its own, a torch.autograd.Function")
         if not func._schema.is_mutable or made_here:
@@ -221,7 +228,7 @@ class Recorder(TorchDispatchMode):
         return self._aliased(out, stopped) if shares else stopped
 
     def _detached(self, tensor: Tensor) -> Tensor:
-        if _has_no_gradient(self.value(tensor)) or not tensor.is_floating_point():
+        if has_no_gradient(self.value(tensor)) or not tensor.is_floating_point():
             return tensor
         return self._aliased(tensor, self._stopped(tensor))
 
@@ -292,7 +299,7 @@ class Recorder(TorchDispatchMode):
             raise Refused(f"{func} changes an input in place")
         if self._storages[_memory(target)] > 1:
             raise Refused(f"{func} changes a tensor of which views exist")
-        if not torch.is_grad_enabled() and not self._ignore_detach and not _has_no_gradient(self.value(target)):
+        if not torch.is_grad_enabled() and not self._ignore_detach and not has_no_gradient(self.value(target)):
             raise Refused(f"{func} changes a tensor in place behind the gradient's back")
         packet = getattr(aten, name[:-1], None)
         pure = None if packet is None else getattr(packet, func._overloadname, None)
@@ -304,6 +311,8 @@ class Recorder(TorchDispatchMode):
         return target
 
     def _several(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if func is aten.unbind.int and args[0].shape[(*args, 0)[1]] >= LARGEST_DIMENSION:
+            raise Refused("it takes edges or nodes one by one")
         given, named = replaced((args, kwargs), self.value, Tensor)
         out = func(*args, **kwargs)
         whole = Value(func, given, named, out)
@@ -333,7 +342,7 @@ def _in_own_derivative() -> bool:
     return False
 
 
-def _has_no_gradient(value: Value) -> bool:
+def has_no_gradient(value: Value) -> bool:
     """Whether `value` is a number or stopped."""
     name = getattr(getattr(value.func, "_schema", None), "name", "")
     return value.func in (movers.stop, "constant") or any(word in name for word in ("zeros", "ones", "full", "empty"))

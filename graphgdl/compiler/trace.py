@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
 
+from .reads import Count, Reads
 from .tape import DESTINATIONS, EDGES, NODES, SOURCES, Recorder, Refused, Tape
 
 FLOATS = (torch.float32, torch.float64)
@@ -46,8 +47,13 @@ def twin(layer: MessagePassing, widened: torch.dtype | None = None) -> MessagePa
     for tensor in [*layer.parameters(), *layer.buffers()]:
         copy = tensor.detach().clone()
         copy = copy.float() if copy.dtype == widened else copy
-        copies[id(tensor)] = copy.requires_grad_(tensor.requires_grad)
+        copies[id(tensor)] = _like(tensor, copy).requires_grad_(tensor.requires_grad)
     return _shadow(layer, copies, {})
+
+
+def _like(tensor: Tensor, copy: Tensor) -> Tensor:
+    """Return `copy` as a parameter where `tensor` is one."""
+    return nn.Parameter(copy, requires_grad=False) if isinstance(tensor, nn.Parameter) else copy
 
 
 def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Module, nn.Module]) -> nn.Module:
@@ -145,7 +151,7 @@ def record(
     stand_ins = {name: meta(tensor, rows[name]) for name, tensor in flat.items()}
     # a tensor that is shared by several modules is one input
     state = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
-    state_meta = {name: meta(tensor, None) for name, tensor in state.items()}
+    state_meta = {name: _like(tensor, meta(tensor, None)) for name, tensor in state.items()}
     seed = torch.empty((), dtype=torch.int64, device="meta")
     recorder.inputs(edge_index, *stand_ins.values(), *state_meta.values(), seed)
     recorder.seed = seed
@@ -160,13 +166,16 @@ def record(
     arguments: dict[str, Any] = {name: replaced(name, value) for name, value in inputs.items()}
     method = general(step)
     if step == "propagate":
-        arguments["size"] = (NODES, NODES) if square else (SOURCES, DESTINATIONS)
+        arguments["size"] = tuple(map(Count, (NODES, NODES) if square else (SOURCES, DESTINATIONS)))
+    pairs = [*((flat[n], t) for n, t in stand_ins.items()), *((state[n], t) for n, t in state_meta.items())]
+    needed = {recorder.value(stand_in) for tensor, stand_in in pairs if tensor.requires_grad}
+    reads = Reads(recorder, needed, torch.is_grad_enabled())
     shadows: dict[nn.Module, nn.Module] = {}
     shadow = _shadow(layer, {id(state[name]): tensor for name, tensor in state_meta.items()}, shadows)
     before = {copy: _attributes(copy) for copy in shadows.values()}
     chance = _chance()
     try:
-        with recorder, torch.enable_grad():
+        with recorder, reads, torch.enable_grad():
             result = method(shadow, edge_index, **arguments)
     except Refused:
         raise

@@ -31,7 +31,7 @@ def reads_a_parameter_as_a_number(self, x_j):
     return x_j * self.weight[0].item()
 
 
-@case("no data")
+@case("reads data by tolist")
 def lists_a_parameter(self, x_j):
     return x_j * self.weight.tolist()[0]
 
@@ -74,9 +74,14 @@ def scales_by_the_number_of_nodes(self, x_j, dim_size):
     return x_j * dim_size
 
 
-@case(IN_PROOF)
+@case("branches on the number of nodes or edges")
 def branches_on_the_number_of_edges(self, x_j):
     return 3 * x_j if x_j.size(0) > 1000 else x_j
+
+
+@case(IN_PROOF)
+def branches_on_the_log_of_the_number_of_edges(self, x_j):
+    return 3 * x_j if math.log(x_j.size(0)) > 7 else x_j
 
 
 @case(IN_PROOF, "update")
@@ -273,10 +278,10 @@ def test_a_proof_does_not_vouch_for_another_message():
     """Both record `x_j * 3`, one because it does not see the graph it is recorded on."""
     x = node_features(9, 4)
     assert_same(made("message", lambda self, x_j: 3 * x_j), x, G.edge_index, "compiled")
-    assert_same(made("message", branches_on_the_number_of_edges), x, G.edge_index, "auto")
+    assert_same(made("message", branches_on_the_log_of_the_number_of_edges), x, G.edge_index, "auto")
 
 
 def test_a_refusal_does_not_spoil_another_message():
     x = node_features(9, 4)
-    assert reason(made("message", branches_on_the_number_of_edges), x, G.edge_index) is not None
+    assert reason(made("message", branches_on_the_log_of_the_number_of_edges), x, G.edge_index) is not None
     assert reason(made("message", lambda self, x_j: 3 * x_j), x, G.edge_index) is None

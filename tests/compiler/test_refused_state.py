@@ -15,7 +15,6 @@ from user_layers import UserLayer, reason
 from user_messages import G, assert_refused_or_right, assert_same, case, cases_of, forgotten, node_features, results  # noqa: F401
 
 TENSOR = torch.arange(4.0, dtype=torch.float64)
-IN_PROOF = "differs from that of the message path in the proof"
 OUTSIDE = "neither an input nor a parameter or buffer"
 
 
@@ -77,14 +76,14 @@ def in_place_on_data(self, x_j):
     return h
 
 
-@case(IN_PROOF)
+@case("how a tensor was computed")
 def hook_on_a_tensor(self, x_j):
     if x_j.requires_grad:
         x_j.register_hook(lambda g: g * 3)
     return x_j * 1.5
 
 
-@case(IN_PROOF)
+@case()
 def asks_for_requires_grad(self, x_j):
     return x_j * 2.5 if x_j.requires_grad else x_j * 3.5
 
