@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
+from . import interpret
 from .formulas import Term
 from .ir import Node, Program, Shape
 from .tape import LARGEST_DIMENSION, SPACES, Refused, Value
 
-DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.int32: "i32", torch.bool: "bool"}
+DTYPES = {dtype: name for name, dtype in interpret.DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,10 @@ class Arrays:
             raise Refused(f"it computes in {str(meta.dtype).removeprefix('torch.')}")
         return dtype
 
+    def _number(self, meta: torch.Tensor) -> str:
+        """Return the dtype of a result; counts and positions of features, integers of torch, are kept as floats."""
+        return "f32" if meta.dtype == torch.int64 else self._dtype(meta)
+
     def _term(self, node: Node) -> Term:
         return Term(self.p, node)
 
@@ -136,8 +141,3 @@ class Arrays:
     def _common(self, args: Sequence[Any]) -> str:
         kinds = [self._arg(a).node.dtype for a in args if isinstance(a, Value)]
         return next((k for k in ("f64", "f32", "i32") if k in kinds), "bool")
-
-
-def counts(value: Value) -> bool:
-    """Whether `value` counts which features are true: an integer, kept as a float."""
-    return getattr(value.func, "_opname", "") == "sum" and value.args[0].meta.dtype == torch.bool

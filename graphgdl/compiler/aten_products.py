@@ -48,6 +48,11 @@ class Products(Arrays):
                 raise Refused("a batched product over edges or nodes")
         return self._placed(node, value.meta.shape)
 
+    def _baddbmm(self, value: Value, bias: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Array:
+        if beta != 1 or alpha != 1:
+            raise Refused("baddbmm with factors")
+        return self._pointwise("add", value, bias, self._bmm(value, a, b))
+
     def _mv(self, value: Value, a: Any, b: Any) -> Array:
         x, y = self._arg(a), self._arg(b)
         if y.row is not None or x.row not in (None, 0):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .arrays import Array, Arrays, layout
+from .arrays import Array, layout
+from .aten_positions import Positions
 from .ir import is_zero
 from .tape import SPACES, Refused, Value, end_of
 
@@ -14,7 +15,7 @@ _SIDES = {"src": ("N", "S"), "dst": ("N", "D")}
 _WRONG_END = "it selects or reduces rows of one end by the index of the other"
 
 
-class Rows(Arrays):
+class Rows(Positions):
     """Handlers."""
 
     def _end(self, index: Any, space: str) -> str:
@@ -43,6 +44,8 @@ class Rows(Arrays):
         array = self._arg(x)
         if not isinstance(index, Value):  # graphgdl_tape::gather(x, end, rows)
             return self._placed(self.p.gather(array.node, ENDS[dim]), value.meta.shape)
+        if id(index) in self.env:
+            return super()._gather(value, x, dim, index)
         if tuple(index.meta.shape)[1:] != array.shape[1:]:
             raise Refused("it selects rows of part of the features")
         return self._index_select(value, x, dim, index)
@@ -51,6 +54,8 @@ class Rows(Arrays):
 
     def _scatter_add(self, value: Value, x: Any, dim: int, index: Any, src: Any) -> Array:
         into, array = self._arg(x), self._arg(src)
+        if id(index) in self.env:
+            return self._added(value, x, dim, index, src)
         if array.row != 0:
             raise Refused("a sum over edges along another dimension than the first")
         if dim % len(into.shape) != 0 or array.node.space != "E" or into.shape[1:] != array.shape[1:]:

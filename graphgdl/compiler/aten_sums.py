@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .arrays import Array, Arrays, counts
-from .formulas import Term, absolute, exp, rsqrt, sqrt
+from .arrays import Array, Arrays
+from .formulas import Term, absolute, exp, log, rsqrt, sqrt, where
 from .tape import Refused, Value
+
+LONGEST = 64  # features of a running sum or product, which is unrolled
 
 
 class Sums(Arrays):
@@ -32,7 +37,7 @@ class Sums(Arrays):
     def _sum(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False, **_: Any) -> Array:
         array = self._arg(x)
         over_rows, axes = self._axes(array, dims)
-        node = self.p.pw("cast", array.node, dtype="f32" if counts(value) else self._dtype(value.meta))
+        node = self.p.pw("cast", array.node, dtype=self._number(value.meta))
         node = self.p.sum(node, axes) if axes else node
         return self._placed(self.p.total(node) if over_rows else node, value.meta.shape)
 
@@ -43,6 +48,22 @@ class Sums(Arrays):
     def _amax(self, value: Value, x: Any, dims: Any = (), keepdim: bool = False) -> Array:
         term, axes = self._features(x, dims, "a maximum")
         return self._placed(self.p.amax(term.node, axes), value.meta.shape)
+
+    def _amin(self, value: Value, x: Any, dims: Any = (), keepdim: bool = False) -> Array:
+        term, axes = self._features(x, dims, "a minimum")
+        return self._placed(-(-term).amax(axes), value.meta.shape)
+
+    def _any(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False) -> Array:
+        term, axes = self._features(x, [dims] if isinstance(dims, int) else dims, "a statement")
+        true = Term(self.p, self.p.pw("cast", term.node, dtype="f32"))
+        return self._placed(true.sum(axes) > 0.0, value.meta.shape)
+
+    def _all(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False) -> Array:
+        term, axes = self._features(x, [dims] if isinstance(dims, int) else dims, "a statement")
+        false = Term(self.p, self.p.pw("cast", term.apply("not", term).node, dtype="f32"))
+        return self._placed(false.sum(axes) <= 0.0, value.meta.shape)
+
+    # --- norms and variances
 
     def _linalg_vector_norm(
         self, value: Value, x: Any, order: float = 2, dims: Any = None, *_: Any, **__: Any
@@ -55,6 +76,31 @@ class Sums(Arrays):
 
     _norm = _linalg_vector_norm
 
+    def _moments(self, x: Any, dims: Any, correction: float | None) -> tuple[Term, Term]:
+        """Return variance and mean; `correction` is what the number of features is lessened by."""
+        term, axes = self._features(x, dims, "a variance")
+        mean = term.mean(axes)
+        left = term - mean
+        count = math.prod(term.node.shape[a] for a in axes) - (1 if correction is None else correction)
+        if count <= 0:
+            raise Refused("a variance of a single feature")
+        return (left * left).sum(axes) / float(count), mean
+
+    def _var(self, value: Value, x: Any, dims: Any = None, *, correction: Any = None, keepdim: bool = False) -> Array:
+        return self._placed(self._moments(x, dims, correction)[0], value.meta.shape)
+
+    def _std(self, value: Value, x: Any, dims: Any = None, *, correction: Any = None, keepdim: bool = False) -> Array:
+        return self._placed(sqrt(self._moments(x, dims, correction)[0]), value.meta.shape)
+
+    def _var_mean(self, value: Value, x: Any, dims: Any = None, *, correction: Any = None, **_: Any) -> list[Array]:
+        return [self._placed(t, m.shape) for t, m in zip(self._moments(x, dims, correction), value.meta)]
+
+    def _std_mean(self, value: Value, x: Any, dims: Any = None, *, correction: Any = None, **_: Any) -> list[Array]:
+        variance, mean = self._moments(x, dims, correction)
+        return [self._placed(t, m.shape) for t, m in zip((sqrt(variance), mean), value.meta)]
+
+    # --- softmax
+
     def _softmax(self, value: Value, x: Any, dim: int, half_to_float: bool = False) -> Array:
         term, axes = self._features(x, [dim], "a softmax")
         e = exp(term - term.amax(axes))
@@ -64,6 +110,46 @@ class Sums(Arrays):
         result, axes = self._features(y, [dim], "a softmax")
         weighted = self._term(self._arg(g).node) * result
         return self._placed(weighted - result * weighted.sum(axes), value.meta.shape)
+
+    def _logsumexp(self, value: Value, x: Any, dims: Any, keepdim: bool = False) -> Array:
+        term, axes = self._features(x, dims, "a softmax")
+        top = term.amax(axes)
+        top = where(absolute(top) < math.inf, top, 0.0)
+        return self._placed(top + log(exp(term - top).sum(axes)), value.meta.shape)
+
+    def _log_softmax(self, value: Value, x: Any, dim: int, half_to_float: bool = False) -> Array:
+        term, axes = self._features(x, [dim], "a softmax")
+        left = term - term.amax(axes)
+        return self._placed(left - log(exp(left).sum(axes)), value.meta.shape)
+
+    def _log_softmax_backward_data(self, value: Value, g: Any, y: Any, dim: int, dtype: Any) -> Array:
+        result, axes = self._features(y, [dim], "a softmax")
+        gradient = self._term(self._arg(g).node)
+        return self._placed(gradient - exp(result) * gradient.sum(axes), value.meta.shape)
+
+    # --- products, and running sums and products
+
+    def _running(self, x: Any, dim: int, combine: Callable[[Term, Term], Term]) -> tuple[list[Term], int]:
+        """Return the running results over a feature dimension, one by one, and its axis."""
+        term, (axis,) = self._features(x, [dim], "a running sum or product")
+        length = term.node.shape[axis]
+        if not 0 < length <= LONGEST:
+            raise Refused(f"a running sum or product of {length} features")
+        parts = [self._term(self.p.take(term.node, axis, [k])) for k in range(length)]
+        return list(itertools.accumulate(parts, combine)), axis
+
+    def _cumsum(self, value: Value, x: Any, dim: int, **_: Any) -> Array:
+        sums, axis = self._running(x, dim, operator.add)
+        return self._placed(self.p.cat([t.node for t in sums], axis), value.meta.shape)
+
+    def _cumprod(self, value: Value, x: Any, dim: int, **_: Any) -> Array:
+        products, axis = self._running(x, dim, operator.mul)
+        return self._placed(self.p.cat([t.node for t in products], axis), value.meta.shape)
+
+    def _prod(self, value: Value, x: Any, dim: int | None = None, keepdim: bool = False, **_: Any) -> Array:
+        if dim is None:
+            raise Refused("a product over all edges or nodes")
+        return self._placed(self._running(x, dim, operator.mul)[0][-1], value.meta.shape)
 
     # --- layer norm
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .arrays import Array, Arrays, layout
+from .formulas import Term, sigmoid
 from .ir import Node
 from .tape import Refused, Value
 
@@ -99,6 +100,35 @@ class Views(Arrays):
     def _unbind(self, value: Value, x: Any, dim: int = 0) -> list[Array]:
         return [self._placed(self._taken(x, dim, [k]), part.shape) for k, part in enumerate(value.meta)]
 
+    def _roll(self, value: Value, x: Any, shifts: Sequence[int], dims: Sequence[int] = ()) -> Array:
+        array = self._arg(x)
+        for shift, dim in zip(shifts, dims, strict=True):
+            if dim % len(array.shape) == array.row:
+                raise Refused("edges or nodes are rolled")
+            length = array.shape[dim]
+            positions = [(k - shift) % length for k in range(length)]
+            array = self._placed(self._taken(array, dim, positions), array.shape)
+        return array
+
+    # --- halves of the features
+
+    def _halves(self, x: Any, dim: int) -> tuple[Term, Term]:
+        half = self._arg(x).shape[dim] // 2
+        a, b = self._taken(x, dim, range(half)), self._taken(x, dim, range(half, 2 * half))
+        return self._term(a), self._term(b)
+
+    def _glu(self, value: Value, x: Any, dim: int = -1) -> Array:
+        a, b = self._halves(x, dim)
+        return self._placed(a * sigmoid(b), value.meta.shape)
+
+    def _glu_backward(self, value: Value, g: Any, x: Any, dim: int) -> Array:
+        array, gradient = self._arg(x), self._term(self._arg(g).node)
+        a, b = self._halves(x, dim)
+        s = sigmoid(b)
+        parts = [gradient * s, gradient * a * s * (1.0 - s)]
+        axis = array.layout.axis(dim % len(array.shape))
+        return self._placed(self.p.cat([t.node for t in parts], axis), value.meta.shape)
+
     # --- joined features
 
     def _cat(self, value: Value, parts: Sequence[Any], dim: int = 0) -> Array:
@@ -109,6 +139,22 @@ class Views(Arrays):
             raise Refused("edges or nodes are concatenated")
         dtype = self._dtype(value.meta)
         return self._placed(self.p.cat([self.p.pw("cast", a.node, dtype=dtype) for a in arrays], out.axis(dim)), shape)
+
+    def _constant_pad_nd(self, value: Value, x: Any, pad: Sequence[int], number: float = 0.0) -> Array:
+        array = self._arg(x)
+        for k, (before, after) in enumerate(zip(pad[::2], pad[1::2])):
+            dim = len(array.shape) - 1 - k
+            if before == after == 0:
+                continue
+            if dim == array.row:
+                raise Refused("edges or nodes are padded")
+            axis, length = array.layout.axis(dim), array.shape[dim]
+            node = self._taken(array, dim, range(length)[max(-before, 0) : length - max(-after, 0)])
+            sizes = ((*node.shape[:axis], max(n, 0), *node.shape[axis + 1 :]) for n in (before, after))
+            left, right = (self.p.filled(number, node.space, size, node.dtype) for size in sizes)
+            shape = (*array.shape[:dim], length + before + after, *array.shape[dim + 1 :])
+            array = self._placed(self.p.cat([left, node, right], axis), shape)
+        return array
 
     def _stack(self, value: Value, parts: Sequence[Any], dim: int = 0) -> Array:
         shape, out = value.meta.shape, layout(value.meta.shape)

@@ -73,7 +73,7 @@ def formula(function: Callable[..., Any]) -> Callable[..., Any]:
 
 absolute, exp, log, sqrt, rsqrt = map(_function, ("abs", "exp", "log", "sqrt", "rsqrt"))
 erf, expm1, floor, log1p, sigmoid, tanh = map(_function, ("erf", "expm1", "floor", "log1p", "sigmoid", "tanh"))
-equal, maximum, minimum, power, where = map(_function, ("eq", "maximum", "minimum", "pow", "where"))
+equal, maximum, minimum, power, sign, where = map(_function, ("eq", "maximum", "minimum", "pow", "sign", "where"))
 
 
 # --- arithmetic
@@ -165,6 +165,95 @@ def clamp_max(x: Term, high: Any) -> Term:
     return minimum(x, high)
 
 
+@formula
+def addcdiv(x: Term, a: Term, b: Term, value: float = 1.0) -> Term:
+    return x + value * (a / b)
+
+
+@formula
+def lerp(x: Term, y: Term, weight: Any) -> Term:
+    near, far = x + weight * (y - x), y - (y - x) * (1.0 - weight)
+    if isinstance(weight, Term):
+        return where(absolute(weight) < 0.5, near, far)
+    return near if abs(weight) < 0.5 else far
+
+
+@formula
+def log2(x: Term) -> Term:
+    return log(x) / math.log(2)
+
+
+@formula
+def log10(x: Term) -> Term:
+    return log(x) / math.log(10)
+
+
+@formula
+def exp2(x: Term) -> Term:
+    return exp(x * math.log(2))
+
+
+@formula
+def logaddexp(x: Term, y: Term) -> Term:
+    return where(equal(x, y), x + math.log(2), maximum(x, y) + log1p(exp(-absolute(x - y))))
+
+
+@formula
+def xlogy(x: Any, y: Any) -> Term:
+    product = x * (log(y) if isinstance(y, Term) else math.log(y))
+    return where(equal(x, 0.0), 0.0, product) if isinstance(x, Term) else product
+
+
+@formula
+def hypot(x: Term, y: Term) -> Term:
+    return sqrt(x * x + y * y)
+
+
+@formula
+def ceil(x: Term) -> Term:
+    return -floor(-x)
+
+
+@formula
+def trunc(x: Term) -> Term:
+    return where(x < 0.0, ceil(x), floor(x))
+
+
+@formula
+def frac(x: Term) -> Term:
+    return x - trunc(x)
+
+
+@formula
+def asinh(x: Term) -> Term:
+    a = absolute(x)
+    return sign(x) * log1p(a + a * a / (1.0 + sqrt(a * a + 1.0)))
+
+
+@formula
+def acosh(x: Term) -> Term:
+    t = x - 1.0
+    return log1p(t + sqrt(t * (t + 2.0)))
+
+
+@formula
+def atanh(x: Term) -> Term:
+    a = absolute(x)
+    return sign(x) * (0.5 * log1p(2.0 * a / (1.0 - a)))
+
+
+@formula
+def logit(x: Term, eps: float | None = None) -> Term:
+    x = x if eps is None else clamp(x, eps, 1.0 - eps)
+    return log(x / (1.0 - x))
+
+
+@formula
+def logit_backward(g: Term, x: Term, eps: float | None = None) -> Term:
+    slope = g / (x * (1.0 - x))
+    return slope if eps is None else where((x < eps) | (x > 1.0 - eps), 0.0, slope)
+
+
 # --- activations
 
 
@@ -254,12 +343,76 @@ def elu_backward(g: Term, alpha: float, scale: float, input_scale: float, is_res
 
 
 @formula
-def gelu(x: Term) -> Term:
-    return x * (0.5 * (erf(x * math.sqrt(0.5)) + 1.0))
+def celu(x: Term, alpha: float = 1.0) -> Term:
+    return elu(x, alpha, 1.0, 1.0 / alpha)
 
 
 @formula
-def gelu_backward(g: Term, x: Term) -> Term:
+def mish(x: Term) -> Term:
+    return x * tanh(softplus(x))
+
+
+@formula
+def hardsigmoid(x: Term) -> Term:
+    return clamp(x + 3.0, 0.0, 6.0) / 6.0
+
+
+@formula
+def hardsigmoid_backward(g: Term, x: Term) -> Term:
+    sixth = 11184811 / 2**26  # torch takes 1 / 6 in float32, for float64 too
+    return where((x > -3.0) & (x < 3.0), g * sixth, 0.0)
+
+
+@formula
+def hardswish(x: Term) -> Term:
+    return x * hardsigmoid(x)
+
+
+@formula
+def hardswish_backward(g: Term, x: Term) -> Term:
+    return where(x <= -3.0, 0.0, where(x < 3.0, g * (x / 3.0 + 0.5), g))
+
+
+@formula
+def hardshrink(x: Term, bound: float = 0.5) -> Term:
+    return hardshrink_backward(x, x, bound)
+
+
+@formula
+def hardshrink_backward(g: Term, x: Term, bound: float) -> Term:
+    return where((x >= -bound) & (x <= bound), 0.0, g)
+
+
+FORMULAS["softshrink_backward"] = hardshrink_backward
+
+
+@formula
+def softshrink(x: Term, bound: float = 0.5) -> Term:
+    return where(x > bound, x - bound, where(x < -bound, x + bound, 0.0))
+
+
+@formula
+def threshold(x: Term, bound: float, value: float) -> Term:
+    return where(x <= bound, value, x)
+
+
+@formula
+def gelu(x: Term, approximate: str = "none") -> Term:
+    if approximate == "tanh":
+        return 0.5 * x * (1.0 + tanh(_gelu_inner(x)))
+    return x * (0.5 * (erf(x * math.sqrt(0.5)) + 1.0))
+
+
+def _gelu_inner(x: Term) -> Term:
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+
+
+@formula
+def gelu_backward(g: Term, x: Term, approximate: str = "none") -> Term:
+    if approximate == "tanh":
+        t = tanh(_gelu_inner(x))
+        slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * (x * x))
+        return g * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
     phi = 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
     return g * (phi + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
 

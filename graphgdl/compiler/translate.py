@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from . import ir
-from .arrays import DTYPES, Array, counts, layout
+from .arrays import DTYPES, Array, layout
 from .aten_products import Products
 from .aten_rows import Rows
 from .aten_sums import Sums
 from .aten_views import Views
 from .formulas import FORMULAS, Term
 from .ir import Node, Program
-from .tape import Refused, Tape, Value, replaced
+from .tape import Refused, Tape, Value, mentioned, replaced
 
 # ATen ops that are pointwise ops of the loop program under another name
 POINTWISE = {"sgn": "sign", "logical_and": "and", "bitwise_and": "and", "logical_or": "or", "bitwise_or": "or"}
@@ -54,8 +54,9 @@ class Translator(Views, Sums, Products, Rows):
             self.env[id(value)] = self._placed(node, shape)
             inputs.append(node)
         for value in tape.values:
-            index = isinstance(value.meta, torch.Tensor) and value.meta.dtype == torch.int64 and not counts(value)
-            if index and value.func != "constant":
+            whole = isinstance(value.meta, torch.Tensor) and value.meta.dtype == torch.int64
+            sources = mentioned(value.args)
+            if whole and value.func != "constant" and not (sources and all(id(v) in self.env for v in sources)):
                 continue  # the edge index, or made from it
             self.env[id(value)] = self._op(value)
         return inputs, [None if o is None else self._output(o) for o in tape.outputs]
@@ -93,9 +94,9 @@ class Translator(Views, Sums, Products, Rows):
 
     def _constant(self, value: Value) -> Array:
         numbers, shape = value.args[0], value.meta.shape
-        dtype = DTYPES.get(value.meta.dtype)
-        if dtype is None:
-            raise Refused(f"it uses a constant of dtype {value.meta.dtype}")
+        dtype = self._number(value.meta)
+        if value.meta.dtype == torch.int64 and any(abs(n) > 2**24 for n in numbers):
+            raise Refused("it uses constants greater than 2**24")
         node = self.p.const(numbers[0], dtype) if len(numbers) == 1 else self.p.table(numbers, tuple(shape), dtype)
         return self._placed(node, shape)
 
