@@ -12,10 +12,11 @@ from torch import Tensor
 from .execute import Executable
 from .ir import REDUCTIONS, Node, Program, is_tiled, topological
 from .schedule import THIN, costly, schedule
-from .tape import Refused, Tape
+from .tape import Tape
 from .topology import Topology
 from .translate import translate
 
+FLOATS = ("f32", "f64")
 _lock = threading.RLock()  # a program grows by one derivative at a time
 
 
@@ -28,7 +29,8 @@ class Differentiable:
         inputs: the nodes of the tape's inputs.
         outputs: the nodes of its outputs.
         wanted: which inputs are differentiated by.
-        given: nodes whose values an earlier order has computed.
+        of: the function whose derivative this is; it computes some nodes beforehand.
+        reached: the inputs of `of` whose gradients the outputs are.
     """
 
     def __init__(
@@ -37,23 +39,29 @@ class Differentiable:
         tape: Tape,
         inputs: list[Node],
         outputs: list[Node],
-        wanted: Sequence[int],
-        given: Sequence[Node] = (),
+        wanted: list[int],
+        of: Differentiable | None = None,
+        reached: Sequence[int] = (),
     ) -> None:
         self.program, self.tape = program, tape
-        self.inputs, self.wanted, self.given = inputs, list(wanted), list(given)
+        self.inputs, self.wanted, self.reached = inputs, wanted, reached
+        self._of = of
         self.outputs = [self._leaving(o) for o in outputs]
         self._plain: Executable | None = None
         self._forward: Executable | None = None
-        self._backward: Differentiable | None = None
-        self.reached: list[int] = []
-        self.saved: list[Node] = []
+        self._saved: list[Node] | None = None
+        self._derivatives: dict[tuple[tuple[int, ...], tuple[int, ...]], Differentiable] = {}
 
     def _leaving(self, node: Node) -> Node:
         """Return what leaves the program in place of a value: a copy of a product per edge, which lives in tiles."""
         if not in_tiles(node, self.program.inline):
             return node
         return self.program.node("stop", (node,), None, "E", node.shape, node.dtype)
+
+    @property
+    def given(self) -> list[Node]:
+        """Nodes whose values a lower order has computed."""
+        return [] if self._of is None else [*self._of.given, *self._of.saved]
 
     @property
     def plain(self) -> Executable:
@@ -64,23 +72,41 @@ class Differentiable:
         return self._plain
 
     @property
-    def backward(self) -> Differentiable:
-        """(inputs, cotangents) -> gradients of the inputs `reached`."""
-        if self._backward is None:
-            with _lock:
-                self._backward = self._backward or self._derived()
-        return self._backward
-
-    @property
     def forward(self) -> Executable:
         """The program, and after its outputs the values that the backward starts from."""
         if self._forward is None:
             with _lock:
                 if self._forward is None:
-                    _ = self.backward
                     outputs = [*self.outputs, *map(self._leaving, self.saved)]
                     self._forward = Executable([*self.inputs, *self.given], outputs, self.program.inline)
         return self._forward
+
+    @property
+    def backward(self) -> Differentiable:
+        """The derivative of all outputs by all inputs in `wanted`."""
+        return self.derivative([k for k, o in enumerate(self.outputs) if o.dtype in FLOATS], self.wanted)
+
+    @property
+    def saved(self) -> list[Node]:
+        """What of the program its derivatives do not compute again."""
+        if self._saved is None:
+            with _lock:
+                backward = self.backward
+                if self._saved is None:
+                    known = [*self.inputs, *self.given]
+                    self._saved = cut(backward.outputs, backward.inputs[len(self.inputs) :], known, self.program)
+        return self._saved
+
+    def derivative(self, present: Sequence[int], wanted: Sequence[int]) -> Differentiable:
+        """(inputs, cotangents of the outputs `present`) -> gradients of the inputs `wanted`, those `reached`."""
+        key = (tuple(present), tuple(wanted))
+        found = self._derivatives.get(key)
+        if found is None:
+            with _lock:
+                found = self._derivatives.get(key)
+                if found is None:
+                    found = self._derivatives[key] = self._derived(*key)
+        return found
 
     def check_derivative(self) -> None:
         """Raise `Refused` now if the next derivative would when it is asked for; it is planned, not compiled.
@@ -92,25 +118,22 @@ class Differentiable:
         try:
             backward = self.backward
         except RuntimeError as error:
-            if isinstance(error, Refused) or "not implemented" not in str(error):
+            if "not implemented" not in str(error):
                 raise
             return
         schedule([*backward.outputs], [*backward.inputs, *backward.given], self.program.inline)
 
-    def _derived(self) -> Differentiable:
+    def _derived(self, present: tuple[int, ...], wanted: tuple[int, ...]) -> Differentiable:
         offset = len(self.tape.inputs) - len(self.inputs)  # the edge index comes first and has no node
-        tape, reached = self.tape.vjp([k + offset for k in self.wanted])
-        self.reached = [k - offset for k in reached]
+        tape, reached = self.tape.vjp(present, [k + offset for k in wanted])
         order = len([n for n in self.program.inputs if n.attr.startswith("cotangent")])
-        names = [f"cotangent {order + k}" for k in range(len(self.outputs))]
+        names = [f"cotangent {order + k}" for k in range(len(present))]
         every: list[str | Node] = [*([""] * offset), *self.inputs, *names]
         inputs, gradients = translate(tape, self.program, every)
-        known = [*self.inputs, *self.given]
+        reached = [k - offset for k in reached]
+        further = [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in FLOATS]
         outputs = [g for g in gradients if g is not None]
-        self.saved = cut(outputs, inputs[len(self.inputs) :], known, self.program)
-        wanted = list(self.reached)
-        wanted += [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in ("f32", "f64")]
-        return Differentiable(self.program, tape, inputs, outputs, wanted, [*self.given, *self.saved])
+        return Differentiable(self.program, tape, inputs, outputs, [*self.wanted, *further], self, reached)
 
     def __call__(self, graph: Topology, values: Sequence[Tensor], given: Sequence[Tensor] = ()) -> list[Tensor]:
         """Return the outputs; autograd sees the inputs in `wanted`."""
@@ -125,20 +148,38 @@ class _Function(torch.autograd.Function):
         found = compiled.forward(graph, values)
         outputs = len(compiled.outputs)
         ctx.compiled, ctx.graph, ctx.count = compiled, graph, count
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*values, *found[outputs:])
         for tensor in (f for f in found[:outputs] if not f.is_floating_point()):
             ctx.mark_non_differentiable(tensor)
         return tuple(found[:outputs])
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         compiled, kept = ctx.compiled, ctx.saved_tensors
         values, given = kept[: ctx.count], kept[ctx.count :]
-        gradients = compiled.backward(ctx.graph, [*values, *(c.contiguous() for c in cotangents)], given)
+        present = [k for k, c in enumerate(cotangents) if c is not None]
+        asked = [k for k in compiled.wanted if _asked_for(ctx.next_functions[k][0])]
         out: list[Tensor | None] = [None] * (len(kept) - len(compiled.saved))
-        for position, gradient in zip(compiled.reached, gradients, strict=True):
+        if not present:  # what came after has a derivative of 0
+            for position in asked:
+                out[position] = torch.zeros_like(values[position])
+            return (None, None, None, *out)
+        derivative = compiled.derivative(present, asked)
+        gradients = derivative(ctx.graph, [*values, *(c.contiguous() for c in cotangents if c is not None)], given)
+        for position, gradient in zip(derivative.reached, gradients, strict=True):
             out[position] = gradient
         return (None, None, None, *out)
+
+
+def _asked_for(function: Any) -> bool:
+    """Whether the backward pass that is running goes on to `function`, or ends there."""
+    if function is None:
+        return False
+    try:
+        return torch._C._will_engine_execute_node(function)
+    except RuntimeError:  # a leaf that `torch.autograd.grad` asks for
+        return True
 
 
 def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Node], program: Program) -> list[Node]:

@@ -86,19 +86,21 @@ class Tape:
             )
         return [None if o is None else env[id(o)] for o in self.outputs]
 
-    def vjp(self, wanted: Sequence[int]) -> tuple[Tape, list[int]]:
-        """Return the tape (inputs, cotangents of the outputs) -> gradients, and the inputs that have one.
+    def vjp(self, present: Sequence[int], wanted: Sequence[int]) -> tuple[Tape, list[int]]:
+        """Return the tape (inputs, cotangents) -> gradients, and the inputs that have one.
 
         Args:
+            present: which outputs have a cotangent; those that are None are not counted.
             wanted: which inputs to differentiate by.
         """
-        cotangents = [torch.empty_like(o.meta) for o in self.outputs if o is not None]
+        targets = [o for o in self.outputs if o is not None]
+        cotangents = [torch.empty_like(targets[k].meta) for k in present]
         recorder = Recorder(ignore_detach=True)
         inputs = [torch.empty_like(v.meta).requires_grad_(k in wanted) for k, v in enumerate(self.inputs)]
         recorder.inputs(*inputs, *cotangents)
         with recorder, torch.enable_grad():
             outputs = [o for o in self.replay(inputs, recorder) if o is not None]
-            pairs = [(o, c) for o, c in zip(outputs, cotangents) if o.requires_grad]
+            pairs = [(outputs[k], c) for k, c in zip(present, cotangents) if outputs[k].requires_grad]
             if not pairs:
                 return recorder.tape([]), []
             found = torch.autograd.grad(
