@@ -9,7 +9,8 @@ from graphgdl.compiler.ir import Program
 
 
 def softmax(p, x, e):
-    """Three sweeps of one kernel."""
+    """Three sweeps of one kernel, after a step of torch's."""
+    e = p.pw("add", e, p.gather(p.pw("tanh", x), "dst"))
     top = p.gather(p.rmax(e, "dst", "N"), "dst")
     weight = p.pw("exp", p.pw("sub", e, top))
     share = p.pw("div", weight, p.gather(p.reduce(weight, "dst", "N"), "dst"))
@@ -17,10 +18,11 @@ def softmax(p, x, e):
 
 
 def products(p, x, e):
-    """Kernels before, between and after products over tiles: what lies in memory differs from one to the next."""
+    """Two loops of kernels between products over tiles: what lies in memory differs from one kernel to the next."""
     w = p.input("w", "C", (35, 35), "f32")
     hidden = p.mm(p.pw("tanh", p.mm(p.pw("tanh", e), w)), w)
-    return [p.reduce(hidden, "dst", "N"), p.reduce(p.pw("cos", hidden), "src", "N"), p.mmt(hidden, e)]
+    again = p.pw("mul", p.gather(p.reduce(hidden, "dst", "N"), "src"), hidden)
+    return [p.reduce(again, "dst", "N"), p.reduce(p.pw("cos", hidden), "src", "N"), p.mmt(hidden, e)]
 
 
 @pytest.mark.parametrize("program", [softmax, products])
