@@ -22,7 +22,10 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
-    "mish": lambda x: x * torch.tanh(F.softplus(x)),
+    "mish": F.mish,
+    "selu": F.selu,
+    "hardswish": F.hardswish,
+    "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"),
     "hardtanh": F.hardtanh,
     "logsigmoid": F.logsigmoid,
     "gaussian": lambda x: torch.exp(-(x**2)),
@@ -138,6 +141,14 @@ class Generated(Lowered):
             return [softmax(a, index, num_nodes=dim_size)]
         if op == "feature softmax":
             return [a.softmax(dim=-1)]
+        if op == "feature log-softmax":
+            return [a.log_softmax(dim=-1)]
+        if op == "greatest":
+            return [a * a.max(dim=-1, keepdim=True).values]
+        if op == "variance":
+            return [a * a.var(dim=-1, unbiased=False, keepdim=True)]
+        if op == "cumsum":
+            return [a.cumsum(dim=-1)]
         if op == "clamp":
             return [a.clamp(-0.4, 0.7)]
         if op == "total":
@@ -158,6 +169,7 @@ class Generated(Lowered):
 
 OPS = [*ACTIVATIONS, "linear", "linear", "mlp", "mlp", "heads", "layer norm", "prelu", "cat", "cat", "split", "norm"]
 OPS += ["softmax", "softmax", "feature softmax", "clamp", "total", "dot", "amax", "where", "mul", "mul", "add", "sub"]
+OPS += ["feature log-softmax", "greatest", "variance", "cumsum"]
 
 
 @st.composite

@@ -10,7 +10,6 @@ from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 from message_grammar import Generated, random_layers
 from random_graphs import Graph, graph
-from user_layers import UserLayer
 
 from graphgdl.compiler import execute
 
@@ -139,36 +138,3 @@ def test_fixed_messages(name):
     layer.widths, layer.described = (3, 2), name
     assert assert_same(layer, graph("hub", 12, 12, 50, 2), 1)
     assert assert_same(layer, graph("isolated rows", 7, 12, 30, 2), 1)
-
-
-ELEMENTWISE = "exp log log1p expm1 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh sigmoid erf abs sign floor"
-
-
-@pytest.mark.parametrize(
-    "name", [*ELEMENTWISE.split(), "reciprocal", "square", "neg", "atan2", "pow", "addcmul", "amax"]
-)
-def test_second_derivative_of_each_function(name):
-    """Each elementwise function alone, between 0.1 and 0.9 where all of them are smooth but for steps."""
-    functions = {
-        "atan2": lambda v: torch.atan2(v, v[:, :1] + 2),
-        "pow": lambda v: v.abs() ** 1.7 + v ** v[:, :1],
-        "addcmul": lambda v: torch.addcmul(v, v, v.flip(-1), value=0.5),
-        "amax": lambda v: v.amax(-1, keepdim=True) * v,
-    }
-    function = functions.get(name) or getattr(torch, name)
-
-    class Elementwise(UserLayer):
-        def message(self, x_j):
-            return function(x_j)
-
-    layer, g = Elementwise(), graph("unsorted", 7, 7, 20, 1)
-    generator = torch.Generator().manual_seed(1)
-    x = (torch.rand(7, 4, dtype=torch.float64, generator=generator) * 0.8 + 0.1).requires_grad_()
-    found = {}
-    for lowering in ("message", "compiled"):
-        layer.lowering = lowering
-        out = layer(x, g.edge_index)
-        (first,) = torch.autograd.grad(out.sin().sum(), x, create_graph=True)
-        second = torch.autograd.grad(first.square().sum(), x)[0] if first.requires_grad else torch.zeros_like(x)
-        found[lowering] = torch.stack([first.detach(), second])
-    torch.testing.assert_close(found["compiled"], found["message"], rtol=1e-10, atol=1e-10)

@@ -165,12 +165,12 @@ def reverses_edges(self, x_j):
     return x_j.flip(0)
 
 
-@case("roll")
+@case("edges or nodes are rolled")
 def rolls_edges(self, x_j):
     return x_j.roll(1, 0)
 
 
-@case("cumsum")
+@case("a running sum or product over all edges")
 def accumulates_over_edges(self, x_j):
     return x_j.cumsum(0)
 
@@ -190,7 +190,83 @@ def merges_edges_and_back(self, x_j):
     return (x_j.view(-1) * 2).view(-1, 4)
 
 
+@case("edges or nodes are padded")
+def pads_edges(self, x_j):
+    return F.pad(x_j, (0, 0, 1, -1))
+
+
+@case("a maximum over all edges")
+def greatest_edge(self, x_j):
+    return x_j * x_j.max(0).values
+
+
+@case("a maximum over all edges")
+def greatest_number(self, x_j):
+    return x_j / x_j.max()
+
+
+@case("a minimum over all edges")
+def least_edge(self, x_j):
+    return x_j - x_j.amin(0)
+
+
+@case("a variance over all edges")
+def spread_of_edges(self, x_j):
+    return x_j / x_j.std(0)
+
+
+@case("a statement over all edges")
+def any_edge(self, x_j):
+    return x_j * (x_j > 0).any(0)
+
+
+@case("a running sum or product over all edges")
+def product_of_edges(self, x_j):
+    return x_j * x_j.prod(0)
+
+
+@case("a product over all edges")
+def product_of_everything(self, x_j):
+    return x_j * x_j.prod()
+
+
 # --- dtypes and ops
+
+
+@case("a running sum or product of 68 features")
+def runs_too_far(self, x_j):
+    return x_j.repeat(1, 17).cumsum(-1)[:, :4]
+
+
+@case("a norm of order 3")
+def cubic_norm(self, x_j):
+    return x_j / x_j.norm(p=3, dim=-1, keepdim=True)
+
+
+@case("a variance of a single feature")
+def variance_of_one(self, x_j):
+    return x_j + x_j[:, :1].var(-1, keepdim=True)
+
+
+@case("picks or places several features by position")
+def picks_several(self, x_j):
+    return x_j.gather(1, x_j.argmax(-1, keepdim=True).expand(-1, 4))
+
+
+@case(r"constants greater than 2\*\*24")
+def great_whole_number(self, x_j):
+    return x_j * torch.tensor(2**40)
+
+
+@case("baddbmm with factors")
+def scaled_products(self, x_j):
+    h = x_j.view(-1, 2, 2)
+    return torch.baddbmm(h, h, h, alpha=0.5).flatten(1)
+
+
+@case("division with rounding")
+def divides_down(self, x_j):
+    return x_j.div(0.3, rounding_mode="floor")
 
 
 @case("edge index is used as data|int64")
@@ -265,7 +341,7 @@ def returns_the_same_twice(self, inputs):
     return inputs, inputs
 
 
-@pytest.mark.filterwarnings("ignore:Casting complex")
+@pytest.mark.filterwarnings("ignore:Casting complex", "ignore:var():UserWarning")
 @pytest.mark.parametrize("name", cases_of(__name__))
 def test_refused_or_right(name):
     assert_refused_or_right(name)
