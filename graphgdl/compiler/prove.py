@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.nn.conv import MessagePassing
 
 from .interpret import uniform
-from .tape import EDGES, Refused
-from .trace import general
+from .tape import DESTINATIONS, EDGES, NODES, SOURCES, Refused
+from .trace import flatten, general, unflatten
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
 HALF_TOLERANCE = 0.1  # of the norm, where the message path computes in 16 bits and the compiled form does not
 _SEED = 0x5DEECE66D
-_EDGES = ((5, 3, 0, 0, 2, 6, 1, 3, 3, 4, 6, 6, 2, 5, 0, 1, 4), (1, 0, 3, 3, 4, 0, 0, 2, 2, 1, 4, 3, 3, 0, 2, 2, 1))
+
+
+class _Graph(NamedTuple):
+    """A graph to prove on.
+
+    Attributes:
+        nodes: number of sources; a bipartite graph has one destination less.
+        edges: sources and destinations.
+        tied: whether rows are equal to others, and some of zeros; gradients are not compared, as a maximum that several
+            edges attain has one gradient by convention, of torch or of ours.
+    """
+
+    nodes: int
+    edges: tuple[tuple[int, ...], tuple[int, ...]]
+    tied: bool
+
+
+_GRAPHS = (
+    _Graph(
+        7,
+        ((5, 3, 0, 0, 2, 6, 1, 3, 3, 4, 6, 6, 2, 5, 0, 1, 4), (1, 0, 3, 3, 4, 0, 0, 2, 2, 4, 4, 3, 3, 0, 2, 2, 1)),
+        tied=False,
+    ),
+    _Graph(6, ((4, 0, 1, 3, 2, 0, 1, 1), (0, 1, 2, 1, 2, 1, 1, 0)), tied=True),  # node 5 has no edge
+)
 
 
 def prove(
@@ -45,79 +69,50 @@ def prove(
     Raises:
         Refused: they differ.
     """
-    generator = torch.Generator().manual_seed(0)
-    edge_index = torch.tensor(_EDGES)
-    sizes = (7, 7) if square else (7, 6)
-    made = _inputs(inputs, rows, edge_index.size(1), sizes, square, generator, widened)
+    given = flatten(inputs)
+    positive = {name for name, tensor in given.items() if tensor.dtype != torch.bool and bool((tensor >= 0).all())}
     parameters = [p for p in layer.parameters() if p.requires_grad and p.is_floating_point()]
-    leaves = [t for t in made.leaves if t.requires_grad] + parameters
-    size = {"size": sizes} if step == "propagate" else {}
-    with torch.set_grad_enabled(gradients):
-        mine = list(candidate(torch.tensor(_SEED))(edge_index, *sizes, made.inputs))
-        with _SameNumbers(_SEED):
-            result = general(step)(layer, edge_index, **size, **made.inputs)
-        theirs = [result] if isinstance(result, Tensor) else list(result)
-        _compare("value", mine, theirs)
-        if gradients and leaves:
-            _compare("gradient", _gradients(mine, leaves), _gradients(theirs, leaves))
-
-
-class _inputs:
-    """Random inputs of the proof; a tensor that is given twice is one tensor here too."""
-
-    def __init__(
-        self,
-        inputs: dict[str, Any],
-        rows: dict[str, int | None],
-        num_edges: int,
-        sizes: tuple[int, int],
-        square: bool,
-        generator: torch.Generator,
-        widened: torch.dtype | None,
-    ) -> None:
-        self.leaves: list[Tensor] = []
-        made: dict[tuple[int, int], Tensor] = {}
-
-        def random(name: str, tensor: Tensor) -> Tensor:
-            count = rows[name]
-            if count is None:
-                shape = tuple(tensor.shape)
-            elif count == EDGES:
-                shape = (num_edges, *tensor.shape[1:])
-            else:
-                side = 1 if name.endswith(".1") or (not square and tensor.shape[0] != 0 and _is_dst(count)) else 0
-                shape = (sizes[side], *tensor.shape[1:])
-            key = (id(tensor), shape[0] if shape else 0)
-            if key not in made:
-                if tensor.dtype == torch.bool:
-                    made[key] = torch.rand(shape, generator=generator) < 0.5
-                elif not tensor.is_floating_point():
-                    made[key] = torch.zeros(shape, dtype=tensor.dtype)
-                else:
-                    drawn = torch.rand(shape, generator=generator, dtype=torch.float64) * 1.5 + 0.25
-                    sign = torch.where(torch.rand(shape, generator=generator) < 0.3, -1.0, 1.0)
-                    positive = bool((tensor >= 0).all()) if tensor.numel() else False
-                    dtype = torch.float32 if tensor.dtype == widened else tensor.dtype
-                    made[key] = (drawn if positive else drawn * sign).to(dtype).requires_grad_(tensor.requires_grad)
-                    self.leaves.append(made[key])
-            return made[key]
-
-        self.inputs: dict[str, Any] = {}
-        for name, value in inputs.items():
-            if isinstance(value, Tensor):
-                self.inputs[name] = random(name, value)
-            elif isinstance(value, tuple | list):
-                self.inputs[name] = tuple(
-                    random(f"{name}.{k}", v) if isinstance(v, Tensor) else v for k, v in enumerate(value)
+    run = candidate(torch.tensor(_SEED))
+    for graph in _GRAPHS:
+        sizes = (graph.nodes, graph.nodes if square else graph.nodes - 1)
+        edge_index = torch.tensor(graph.edges)
+        lengths = {EDGES: edge_index.size(1), NODES: sizes[0], SOURCES: sizes[0], DESTINATIONS: sizes[1]}
+        generator = torch.Generator().manual_seed(0)
+        made: dict[tuple[int, int | None], Tensor] = {}  # a tensor that is given twice is one tensor here too
+        for name, tensor in given.items():
+            if (id(tensor), rows[name]) not in made:
+                shape = tensor.shape if rows[name] is None else (lengths[rows[name]], *tensor.shape[1:])  # type: ignore[index]
+                new = _numbers(
+                    tensor.dtype, tuple(shape), name in positive, graph.tied and rows[name] is not None, generator
                 )
-            else:
-                self.inputs[name] = value
+                new = new.float() if tensor.dtype == widened else new
+                made[id(tensor), rows[name]] = new.requires_grad_(tensor.requires_grad)
+        arguments = unflatten(inputs, {name: made[id(tensor), rows[name]] for name, tensor in given.items()})
+        with torch.set_grad_enabled(gradients):
+            mine = list(run(edge_index, *sizes, arguments))
+            with _SameNumbers(_SEED):
+                size = {"size": sizes} if step == "propagate" else {}
+                result = general(step)(layer, edge_index, **size, **arguments)
+            theirs = [result] if isinstance(result, Tensor) else list(result)
+            _compare("value", mine, theirs)
+            leaves = [*(t for t in made.values() if t.requires_grad), *parameters]
+            if gradients and leaves and not graph.tied:
+                _compare("gradient", _gradients(mine, leaves), _gradients(theirs, leaves))
 
 
-def _is_dst(count: int) -> bool:
-    from .tape import DESTINATIONS
-
-    return count == DESTINATIONS
+def _numbers(dtype: torch.dtype, shape: tuple[int, ...], positive: bool, tied: bool, generator: Generator) -> Tensor:
+    """Return random numbers away from zero; where `tied`, the first of three rows is zero, and the next are repeated."""
+    if dtype == torch.bool:
+        return torch.rand(shape, generator=generator) < 0.5
+    if not dtype.is_floating_point:
+        return torch.zeros(shape, dtype=dtype)
+    drawn = torch.rand(shape, generator=generator, dtype=torch.float64) * 1.5 + 0.25
+    if not positive:
+        drawn *= torch.where(torch.rand(shape, generator=generator) < 0.3, -1.0, 1.0)
+    if tied:
+        drawn[::3] = drawn[::3].sign() * 0.0
+        drawn[4::3] = drawn[1]
+    return drawn.to(dtype)
 
 
 class _SameNumbers(TorchDispatchMode):

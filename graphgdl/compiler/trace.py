@@ -84,6 +84,16 @@ def flatten(inputs: dict[str, Any]) -> dict[str, Tensor]:
     return flat
 
 
+def unflatten(inputs: dict[str, Any], flat: dict[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of `propagate` with other tensors."""
+    return {
+        name: tuple(flat.get(f"{name}.{k}", v) for k, v in enumerate(value))
+        if isinstance(value, tuple | list)
+        else flat.get(name, value)
+        for name, value in inputs.items()
+    }
+
+
 def rows_of(
     layer: MessagePassing, step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edges: int
 ) -> dict[str, int | None]:
@@ -156,14 +166,7 @@ def record(
     recorder.inputs(edge_index, *stand_ins.values(), *state_meta.values(), seed)
     recorder.seed = seed
 
-    def replaced(name: str, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return stand_ins[name]
-        if isinstance(value, tuple | list):
-            return tuple(stand_ins.get(f"{name}.{k}", v) for k, v in enumerate(value))
-        return value
-
-    arguments: dict[str, Any] = {name: replaced(name, value) for name, value in inputs.items()}
+    arguments = unflatten(inputs, stand_ins)
     method = general(step)
     if step == "propagate":
         arguments["size"] = tuple(map(Count, (NODES, NODES) if square else (SOURCES, DESTINATIONS)))

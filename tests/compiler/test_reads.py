@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from loop_programs import graph
+from random_graphs import graph
 from torch import nn
 from user_layers import UserLayer, reason
 
