@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from .guards import of_libraries
-from .tape import LARGEST_DIMENSION, SPACES, Recorder, Refused, Value, has_no_gradient, mentioned
+from .recorder import Recorder, has_no_gradient
+from .tape import LARGEST_DIMENSION, SPACES, Refused, Value, mentioned
 
 _DATA = {
     Tensor.tolist: "tolist",

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
 
 from .reads import Count, Reads
-from .tape import DESTINATIONS, EDGES, NODES, SOURCES, Recorder, Refused, Tape
+from .recorder import Recorder
+from .tape import DESTINATIONS, EDGES, NODES, SOURCES, Refused, Tape
 
 FLOATS = (torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)

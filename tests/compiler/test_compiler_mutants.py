@@ -12,7 +12,19 @@ from random_graphs import graph
 from test_derivatives import assert_same as same_derivatives
 from user_messages import assert_refused_or_right
 
-from graphgdl.compiler import derive, execute, guards, interpret, ir, movers, schedule, tape, topology, translate
+from graphgdl.compiler import (
+    derive,
+    execute,
+    guards,
+    interpret,
+    ir,
+    movers,
+    recorder,
+    schedule,
+    tape,
+    topology,
+    translate,
+)
 from graphgdl.compiler import message as messages
 from graphgdl.compiler.interpret import Edges
 from graphgdl.compiler.ir import Program
@@ -273,15 +285,15 @@ def index_of_the_other_end(m):
 
 
 def stops_ignored(m):
-    m.setattr(tape.Recorder, "_stopped", lambda self, tensor: tensor)
+    m.setattr(recorder.Recorder, "_stopped", lambda self, tensor: tensor)
 
 
 def views_forgotten(m):
-    m.setattr(tape, "_memory", id)
+    m.setattr(recorder, "_memory", id)
 
 
 def own_derivative_unseen(m):
-    m.setattr(tape, "_in_own_derivative", lambda: False)
+    m.setattr(recorder, "_in_own_derivative", lambda: False)
     m.setattr(messages, "prove", lambda *args: None)
 
 

@@ -14,7 +14,7 @@ from random_graphs import graph
 from torch import nn
 from user_layers import UserLayer, reason
 
-from graphgdl.compiler import tape
+from graphgdl.compiler import recorder
 
 TENSOR = torch.arange(1.0, 5.0, dtype=torch.float64)
 SCALE = 2.0
@@ -182,7 +182,7 @@ def test_sizes_that_decide_nothing(name):
 
 
 def test_a_loop_over_edges_is_refused(monkeypatch):
-    monkeypatch.setattr(tape, "MOST_OPS", 50)
+    monkeypatch.setattr(recorder, "MOST_OPS", 50)
     layer = made(lambda self, x_j: torch.stack([x_j[k] for k in range(x_j.size(0))]))
     assert reason(layer, features(), G.edge_index) == "it runs more than 50 operations"
 
