@@ -14,7 +14,7 @@ import torch
 from . import interpret
 from .formulas import Term
 from .ir import Node, Program, Shape
-from .tape import LARGEST_DIMENSION, SPACES, Refused, Value
+from .tape import LARGEST_DIMENSION, SPACES, Refused, Value, mentioned
 
 DTYPES = {dtype: name for name, dtype in interpret.DTYPES.items()}
 
@@ -93,9 +93,10 @@ class Arrays:
             raise Refused(f"it computes in {str(meta.dtype).removeprefix('torch.')}")
         return dtype
 
-    def _number(self, meta: torch.Tensor) -> str:
-        """Return the dtype of a result; counts and positions of features, integers of torch, are kept as floats."""
-        return "f32" if meta.dtype == torch.int64 else self._dtype(meta)
+    def _number(self, meta: torch.Tensor, args: Any) -> str:
+        """Return the dtype of a result; integers made of counts, positions and truths of features are kept as floats."""
+        whole = meta.dtype == torch.int64 and not any(v.meta.is_floating_point() for v in mentioned(args))
+        return "f32" if whole else self._dtype(meta)
 
     def _term(self, node: Node) -> Term:
         return Term(self.p, node)
@@ -129,7 +130,9 @@ class Arrays:
 
     def _pointwise(self, op: str, value: Value, *args: Any) -> Array:
         """Apply a pointwise op of the loop program to tensors and numbers, as torch broadcasts them."""
-        shape, result = value.meta.shape, self._dtype(value.meta)
+        shape, result = value.meta.shape, self._number(value.meta, value.args)
+        if op in ("and", "or", "not") and result != "bool":
+            raise Refused("it computes with the bits of numbers")
         operand = result if result != "bool" else self._common(args)
         nodes = []
         for position, arg in enumerate(args):

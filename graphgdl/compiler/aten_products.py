@@ -30,11 +30,9 @@ class Products(Arrays):
 
     def _bmm(self, value: Value, a: Any, b: Any) -> Array:
         left, right, p = self._arg(a), self._arg(b), self.p
-        if max(left.fold, right.fold) > 1:
-            raise Refused("a product of folded edges")
         x, y = left.node, right.node
         match left.row, right.row:
-            case (None | 0, None | 0):  # (e, n, k) (e, k, m): one product per edge
+            case (None | 0, None | 0):  # (e, n, k) (e, k, m): one product per edge, or several folded into e
                 x = p.view(x, (*x.shape, 1))
                 y = p.view(y, (*y.shape[:-2], 1, *y.shape[-2:]))
                 node = p.sum(p.pw("mul", x, y), [len(x.shape) - 2])

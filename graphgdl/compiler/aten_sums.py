@@ -37,7 +37,7 @@ class Sums(Arrays):
     def _sum(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False, **_: Any) -> Array:
         array = self._arg(x)
         over_rows, axes = self._axes(array, dims)
-        node = self.p.pw("cast", array.node, dtype=self._number(value.meta))
+        node = self.p.pw("cast", array.node, dtype=self._number(value.meta, value.args))
         node = self.p.sum(node, axes) if axes else node
         return self._placed(self.p.total(node) if over_rows else node, value.meta.shape)
 
@@ -53,15 +53,20 @@ class Sums(Arrays):
         term, axes = self._features(x, dims, "a minimum")
         return self._placed(-(-term).amax(axes), value.meta.shape)
 
-    def _any(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False) -> Array:
+    def _truths(self, x: Any, dims: Any) -> tuple[Term, list[int]]:
         term, axes = self._features(x, [dims] if isinstance(dims, int) else dims, "a statement")
-        true = Term(self.p, self.p.pw("cast", term.node, dtype="f32"))
-        return self._placed(true.sum(axes) > 0.0, value.meta.shape)
+        return (term if term.node.dtype == "bool" else term.apply("ne", term, 0.0)), axes
+
+    def _counted(self, truths: Term, axes: Sequence[int]) -> Term:
+        return self._term(self.p.pw("cast", truths.node, dtype="f32")).sum(axes)
+
+    def _any(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False) -> Array:
+        truths, axes = self._truths(x, dims)
+        return self._placed(self._counted(truths, axes) > 0.0, value.meta.shape)
 
     def _all(self, value: Value, x: Any, dims: Any = None, keepdim: bool = False) -> Array:
-        term, axes = self._features(x, [dims] if isinstance(dims, int) else dims, "a statement")
-        false = Term(self.p, self.p.pw("cast", term.apply("not", term).node, dtype="f32"))
-        return self._placed(false.sum(axes) <= 0.0, value.meta.shape)
+        truths, axes = self._truths(x, dims)
+        return self._placed(self._counted(truths.apply("not", truths), axes) <= 0.0, value.meta.shape)
 
     # --- norms and variances
 

@@ -94,7 +94,7 @@ class Translator(Views, Sums, Products, Rows):
 
     def _constant(self, value: Value) -> Array:
         numbers, shape = value.args[0], value.meta.shape
-        dtype = self._number(value.meta)
+        dtype = self._number(value.meta, ())
         if value.meta.dtype == torch.int64 and any(abs(n) > 2**24 for n in numbers):
             raise Refused("it uses constants greater than 2**24")
         node = self.p.const(numbers[0], dtype) if len(numbers) == 1 else self.p.table(numbers, tuple(shape), dtype)
@@ -104,7 +104,7 @@ class Translator(Views, Sums, Products, Rows):
         """Apply a formula to aligned tensors, in the dtype of its result."""
         several = isinstance(value.meta, tuple | list)
         metas = value.meta if several else [value.meta]
-        shape, dtype = metas[0].shape, self._dtype(metas[0])
+        shape, dtype = metas[0].shape, self._number(metas[0], value.args)
         args, kwargs = replaced((value.args, value.kwargs), lambda v: self._term(self._aligned(v, shape, dtype)))
         made = formula(*args, **kwargs)
         terms = zip(made if several else [made], metas)

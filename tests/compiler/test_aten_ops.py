@@ -101,9 +101,14 @@ FAMILIES: dict[str, list[Callable[[Tensor], Tensor]]] = {
         lambda v: v * torch.arange(4),
         lambda v: v * torch.tensor(3) + torch.tensor([1, -2, 3, 0]),
         lambda v: (v > 0.5).sum(-1, keepdim=True) * v,
+        lambda v: (v > 0.5).long() * v + (2 * (v > 0.3).sum(-1, keepdim=True) - 1).to(v.dtype) * v,
+        lambda v: v.gather(1, (v > 0.5).sum(-1, keepdim=True).clamp(max=3)) * v,
+        lambda v: v.sign().any(-1, keepdim=True) * v + (v - 0.2).floor().all(-1, keepdim=True) * v * v,
     ],
     "products": [
         lambda v: torch.baddbmm(v.view(-1, 2, 2), v.view(-1, 2, 2), v.view(-1, 2, 2)).flatten(1),
+        lambda v: (v.view(-1, 2, 1, 2) @ v.view(-1, 2, 2, 1)).flatten(1) * v[:, :2],  # edges folded with heads
+        lambda v: (v.view(-1, 2, 2, 1).softmax(2).transpose(2, 3) @ v.view(-1, 2, 2, 1)).flatten(1) * v[:, :2],
         lambda v: torch.linalg.cross(v[:, :3], v[:, 1:]),
         lambda v: (v.view(-1, 1, 4) @ v.view(-1, 4, 1)).view(-1, 1) * v,
         lambda v: v / v.norm(p=1, dim=-1, keepdim=True),

@@ -264,6 +264,16 @@ def scaled_products(self, x_j):
     return torch.baddbmm(h, h, h, alpha=0.5).flatten(1)
 
 
+@case("the bits of numbers")
+def masks_bits(self, x_j):
+    return x_j * ((x_j > 0).sum(-1, keepdim=True) & 2)
+
+
+@case("int64")
+def sums_to_an_integer(self, x_j):
+    return x_j * x_j.sum(-1, keepdim=True, dtype=torch.int64)
+
+
 @case("division with rounding")
 def divides_down(self, x_j):
     return x_j.div(0.3, rounding_mode="floor")
