@@ -138,7 +138,7 @@ class Differentiable:
     def __call__(self, graph: Topology, values: Sequence[Tensor], given: Sequence[Tensor] = ()) -> list[Tensor]:
         """Return the outputs; autograd sees the inputs in `wanted`."""
         if torch.is_grad_enabled() and any(values[k].requires_grad for k in self.wanted):
-            return list(_Function.apply(self, graph, len(values), *values, *given))
+            return list(_apply(self, graph, len(values), *values, *given))
         return self.plain(graph, [*values, *given])
 
 
@@ -150,8 +150,7 @@ class _Function(torch.autograd.Function):
         ctx.compiled, ctx.graph, ctx.count = compiled, graph, count
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*values, *found[outputs:])
-        for tensor in (f for f in found[:outputs] if not f.is_floating_point()):
-            ctx.mark_non_differentiable(tensor)
+        ctx.mark_non_differentiable(*[f for f in found[:outputs] if not f.is_floating_point()])
         return tuple(found[:outputs])
 
     @staticmethod
@@ -170,6 +169,10 @@ class _Function(torch.autograd.Function):
         for position, gradient in zip(derivative.reached, gradients, strict=True):
             out[position] = gradient
         return (None, None, None, *out)
+
+
+# without what `Function.apply` does for transforms of `torch.func`, which run the message path
+_apply = super(torch.autograd.Function, _Function).apply
 
 
 def _asked_for(function: Any) -> bool:
@@ -221,5 +224,7 @@ def _worth_keeping(node: Node, known: set[Node], program: Program) -> bool:
         return node.numel <= THIN and costly(node, known) and not in_tiles(node, program.inline)
     if node.op in REDUCTIONS:
         return True
+    if node.op == "expand":  # what it is made of is smaller
+        return False
     below = topological([node], known)
     return any(n.op in REDUCTIONS or n.op in ("total", "mm", "mmt") for n in below if n not in known)

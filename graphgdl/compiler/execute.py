@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from .topology import Loops, Tile, Topology
 
 TILE_BYTES = 16 << 20
 TILE_EDGES = 256  # at least
+Values = dict[Node, Tensor]
+Run = Callable[[Topology, Values], None]
 Sums = dict[Node, list[Tensor]]  # of each total, one row for each part
 PART_WORK = 1_000_000  # features read and written by one part: about 100 us
 
@@ -37,14 +39,15 @@ class Executable:
         self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
         self.steps: list[Step] = schedule(self.outputs, self.inputs, inline, one_sweep=pieces)
         self._fixed: dict[Node, Tensor] = {}  # what no input changes
-        self._runs: dict[int, _Kernel] = {}
-        self._compile()
+        self._runs: list[Run] = []
+        kernels = self._compile()
+        self._ends = sorted({k.kernel.end for k in kernels if not k.kernel.adds})
         self._in_pieces: Executable | None = None
         # pieces of a maximum's edge ids are told apart by the maximum itself
-        made = {(r.op, r.args) for run in self._runs.values() for r in run.made}
+        made = {(r.op, r.args) for k in kernels for r in k.made}
         self._may_cut = not pieces and all(("rmax", args) in made for op, args in made if op == "rarg")
 
-    def _compile(self) -> None:
+    def _compile(self) -> list[_Kernel]:
         sources: list[llvm.Source] = []
         kernels: list[_Kernel] = []
         memory = set(self.inputs)
@@ -54,86 +57,64 @@ class Executable:
                 memory.add(step.node)
                 if step.node.space == "C" and step.node.op != "input" and all(a in self._fixed for a in step.node.args):
                     self._fixed[step.node] = evaluate(step.node, [self._fixed[a] for a in step.node.args], None)
+                elif step.node not in self.inputs:
+                    self._runs.append(partial(_host, step.node))
                 continue
+            parts: list[_Kernel | Node] = []
             for part in step.steps:
                 if isinstance(part, Product):
                     memory.add(part.node)
+                    parts.append(part.node)
                     continue
                 source = llvm.Printer(part, f"k{len(sources)}", set(memory), set(step.tile), bits, self.pieces).print()
-                kernels.append(_Kernel(part, source, self.pieces and not part.adds))
-                self._runs[id(part)] = kernels[-1]
+                kernel = _Kernel(part, source, self.pieces)
+                parts.append(kernel)
+                kernels.append(kernel)
                 sources.append(source)
                 memory |= {root for sweep in part.sweeps for root in sweep} | set(part.rows)
             memory -= set(step.tile)
+            self._runs += (
+                [_Tiled(step, parts, self.pieces)] if step.tiled else [p for p in parts if isinstance(p, _Kernel)]
+            )
         for kernel, source in zip(kernels, sources):
             (kernel.function,) = jit.compiled(source.text, [source.symbol])
+        return kernels
 
     def __call__(self, graph: Topology, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs, each (rows, *features) or (*features)."""
-        if self._may_cut and graph.has_hub:
+        if self._may_cut and graph.has_hub(self._ends):
             if self._in_pieces is None:
                 self._in_pieces = Executable(self.inputs, self.outputs, self.inline, pieces=True)
             return self._in_pieces(graph, values)
-        env: dict[Node, Tensor] = dict(zip(self.inputs, values, strict=True))
+        env = dict(zip(self.inputs, values, strict=True))
         env.update(self._fixed)
-        for step in self.steps:
-            if isinstance(step, Host):
-                if step.node not in env:
-                    env[step.node] = evaluate(step.node, [env[a] for a in step.node.args], graph)  # type: ignore[arg-type]
-            else:
-                self._loop(step, graph, env)
+        for run in self._runs:
+            run(graph, env)
         return [env[o].clone() if o in self._fixed else env[o] for o in self.outputs]
 
-    def _loop(self, loop: Loop, graph: Topology, env: dict[Node, Tensor]) -> None:
-        sums: Sums = {}
-        if not loop.tiled:
-            for part in loop.steps:
-                assert isinstance(part, Kernel)
-                run = self._runs[id(part)]
-                run.begin(graph, env)
-                run(graph.loops(part.end, self.pieces), env, {}, sums)
-                run.finish(graph, env, sums)
-            return
-        end = next((s.end for s in loop.steps if isinstance(s, Kernel) and not s.adds), "dst")
-        width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
-        size = max(TILE_EDGES, TILE_BYTES // max(width, 1))
-        tiles = graph.tiles(end, size, self.pieces)
-        longest = max((t.last - t.first for t in tiles), default=0)
-        buffers = {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in loop.tile}
-        for part in loop.steps:
-            if isinstance(part, Kernel):
-                self._runs[id(part)].begin(graph, env)
-            elif part.node.op == "mmt":
-                env[part.node] = torch.zeros(part.node.shape, dtype=DTYPES[part.node.dtype])
-        for tile in tiles:
-            for part in loop.steps:
-                if isinstance(part, Kernel):
-                    self._runs[id(part)](tile.others if part.adds else tile.rows, env, buffers, sums)
-                else:
-                    _product(part.node, tile, env, buffers)
-        for part in loop.steps:
-            if isinstance(part, Kernel):
-                self._runs[id(part)].finish(graph, env, sums)
+
+def _host(node: Node, graph: Topology, env: Values) -> None:
+    env[node] = evaluate(node, [env[a] for a in node.args], graph)  # type: ignore[arg-type]
 
 
-def _product(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> None:
+def _product(node: Node, tile: Tile, env: Values, tiled: set[Node]) -> None:
     """Multiply the rows of a tile: into its buffer, or onto the sum over all tiles."""
-    x, y = node.args
-    left = _of_tile(x, tile, env, buffers).view(-1, x.shape[-1])
+    left, right = (_of_tile(a, tile, env, tiled) for a in node.args)
+    left = left.reshape(-1, left.shape[-1])
     if node.op == "mm":
-        torch.mm(left, env[y], out=buffers[node][: tile.last - tile.first].view(-1, node.shape[-1]))
-    else:
-        env[node] += outer_sum(left, _of_tile(y, tile, env, buffers).view(-1, y.shape[-1]))
+        torch.mm(left, right, out=env[node][: tile.last - tile.first].view(-1, node.shape[-1]))
+        return
+    found = outer_sum(left, right.reshape(-1, right.shape[-1]))
+    env[node] = env[node].add_(found) if node in env else found
 
 
-def _of_tile(node: Node, tile: Tile, env: dict[Node, Tensor], buffers: dict[Node, Tensor]) -> Tensor:
-    """Return the rows of an edge value that belong to a tile, in row order."""
-    buffer = buffers.get(node)
-    if buffer is not None:
-        return buffer[: tile.last - tile.first]
-    if tile.ids is None:
-        return env[node][tile.first : tile.last]
-    return env[node].index_select(0, tile.ids)
+def _of_tile(node: Node, tile: Tile, env: Values, tiled: set[Node]) -> Tensor:
+    """Return the rows of an edge value that belong to a tile, in row order; a constant as it is."""
+    if node in tiled:
+        return env[node][: tile.last - tile.first]
+    if node.space != "E":
+        return env[node]
+    return env[node][tile.first : tile.last] if tile.ids is None else env[node].index_select(0, tile.ids)
 
 
 def _joined(node: Node, values: Tensor, peaks: Tensor | None, graph: Topology) -> Tensor:
@@ -163,56 +144,88 @@ def _joined(node: Node, values: Tensor, peaks: Tensor | None, graph: Topology) -
 
 
 class _Kernel:
-    """One compiled kernel and its arrays."""
+    """One compiled kernel and its arrays; called, it runs over all rows of a graph."""
 
     function: jit.Function
 
     def __init__(self, kernel: Kernel, source: llvm.Source, pieces: bool) -> None:
         self.kernel, self.arrays, self.pieces = kernel, source.arrays, pieces
         self.made = [r for sweep in kernel.sweeps for r in sweep] + kernel.rows
-        self.totals = [r for r in self.made if r.op == "total"]
+        self.totals = {r for r in self.made if r.op == "total"}
+        self.cut = {r for r in self.made if r.op in REDUCTIONS} if pieces and not kernel.adds else set()
         self.work = sum(a.numel for a in source.arrays) + 4
 
-    def begin(self, graph: Topology, env: dict[Node, Tensor]) -> None:
+    def __call__(self, graph: Topology, env: Values) -> None:
+        sums: Sums = {}
+        self.begin(graph, env)
+        self.over(graph.loops(self.kernel.end, self.pieces), env, sums)
+        self.finish(graph, env, sums)
+
+    def begin(self, graph: Topology, env: Values) -> None:
         """Make the arrays that the kernel writes."""
         for node in self.made:
-            if node.op != "total" and node not in env:
-                cut = self.pieces and node.op in REDUCTIONS
-                rows = graph.loops(self.kernel.end, True).stop if cut else graph.rows(node.space)
+            if node not in env and node not in self.totals:
+                rows = graph.loops(self.kernel.end, True).stop if node in self.cut else graph.rows(node.space)
                 make = torch.zeros if self.kernel.adds else torch.empty
                 env[node] = make((rows, *node.shape), dtype=DTYPES[node.dtype])
 
-    def finish(self, graph: Topology, env: dict[Node, Tensor], sums: Sums) -> None:
-        """Add up the totals of all parts, and join the pieces of rows, in order."""
-        for node in self.totals:
-            parts = sums.pop(node, None) or [torch.zeros((1, *node.shape), dtype=DTYPES[node.dtype])]
-            env[node] = (parts[0] if len(parts) == 1 else torch.cat(parts)).sum(0)
-        if not self.pieces:
-            return
-        peaks = {r.args: env[r] for r in self.made if r.op == "rmax"}
-        joined = {r: _joined(r, env[r], peaks.get(r.args), graph) for r in self.made if r.op in REDUCTIONS}
-        env.update(joined)
-
-    def __call__(self, loops: Loops, env: dict[Node, Tensor], buffers: dict[Node, Tensor], sums: Sums) -> None:
+    def over(self, loops: Loops, env: Values, sums: Sums) -> None:
         """Run over the rows of `loops`."""
-        edges = int(loops.ptr[loops.stop] - loops.ptr[loops.start])
-        rows = loops.stop - loops.start
-        count = max(1, min(256, (edges + rows) * self.work // PART_WORK))
-        cuts = loops.cuts(count)
+        parts = loops.parts(max(1, min(256, loops.load * self.work // PART_WORK)))
         addresses = array("q", loops.header)
         for node in self.arrays:
             if node in self.totals:
-                made = torch.zeros((len(cuts) - 1, *node.shape), dtype=DTYPES[node.dtype])
-                sums.setdefault(node, []).append(made)
-                addresses.append(made.data_ptr())
-                continue
-            tensor = buffers.get(node)
-            if tensor is None:
+                tensor = torch.zeros((len(parts), *node.shape), dtype=DTYPES[node.dtype])
+                sums.setdefault(node, []).append(tensor)
+            else:
                 tensor = env[node]
                 if not tensor.is_contiguous():
                     tensor = env[node] = tensor.contiguous()
             addresses.append(tensor.data_ptr())
-        address = addresses.buffer_info()[0]
+        address, _ = addresses.buffer_info()
         function = self.function
-        parts = list(pairwise(cuts))
-        pool.each(lambda k: function(address, parts[k][0], parts[k][1], k), len(parts))
+        if len(parts) == 1:
+            function(address, *parts[0], 0)
+        else:
+            pool.each(lambda k: function(address, *parts[k], k), len(parts))
+
+    def finish(self, graph: Topology, env: Values, sums: Sums) -> None:
+        """Add up the totals of all parts, and join the pieces of rows, in order."""
+        for node in self.totals:
+            parts = sums.pop(node, None) or [torch.zeros((1, *node.shape), dtype=DTYPES[node.dtype])]
+            found = parts[0] if len(parts) == 1 else torch.cat(parts)
+            env[node] = found.squeeze_(0) if len(found) == 1 else found.sum(0)
+        if self.cut:
+            peaks = {r.args: env[r] for r in self.cut if r.op == "rmax"}
+            env.update({r: _joined(r, env[r], peaks.get(r.args), graph) for r in self.cut})
+
+
+class _Tiled:
+    """Kernels in turns with products, over tiles of edges."""
+
+    def __init__(self, loop: Loop, parts: list[_Kernel | Node], pieces: bool) -> None:
+        self.parts, self.pieces, self.tile = parts, pieces, set(loop.tile)
+        self.end = next((p.kernel.end for p in parts if isinstance(p, _Kernel) and not p.kernel.adds), "dst")
+        self.width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
+
+    def __call__(self, graph: Topology, env: Values) -> None:
+        sums: Sums = {}
+        tiles = graph.tiles(self.end, max(TILE_EDGES, TILE_BYTES // max(self.width, 1)), self.pieces)
+        longest = max((t.last - t.first for t in tiles), default=0)
+        env.update({n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in self.tile})
+        kernels = [p for p in self.parts if isinstance(p, _Kernel)]
+        for kernel in kernels:
+            kernel.begin(graph, env)
+        for tile in tiles:
+            for part in self.parts:
+                if isinstance(part, _Kernel):
+                    part.over(tile.others if part.kernel.adds else tile.rows, env, sums)
+                else:
+                    _product(part, tile, env, self.tile)
+        for kernel in kernels:
+            kernel.finish(graph, env, sums)
+        for part in self.parts if not tiles else ():
+            if isinstance(part, Node) and part.op == "mmt":
+                env[part] = torch.zeros(part.shape, dtype=DTYPES[part.dtype])
+        for node in self.tile:
+            del env[node]

@@ -29,7 +29,7 @@ INLINE = 256  # entries of a matrix up to which a product per edge is made insid
 SMALL_EDGES = 1 << 16  # up to which memory is no concern: products per edge are kept for the derivative
 MOST_VARIANTS = 64  # of one layer's options and kinds of inputs, before it is left to the message path
 Key = tuple[Any, ...]
-Source = Callable[[dict[str, Tensor]], Tensor]
+Source = Callable[[dict[str, Any]], Tensor]
 Candidate = Callable[[Tensor, int, int, dict[str, Any]], Sequence[Tensor]]
 
 
@@ -66,6 +66,7 @@ _layers: weakref.WeakKeyDictionary[MessagePassing, _Known] = weakref.WeakKeyDict
 _programs: dict[str, Differentiable | str] = {}
 _marks: set[str] = set()  # programs that a class of `_LIBRARIES` proved
 _LIBRARIES = {"torch", "torch_geometric", "graphgdl"}
+_PAIR = (tuple, list)
 _lock = threading.RLock()  # one message is recorded at a time
 
 
@@ -116,8 +117,7 @@ def run(
     recording, function = variant.recording, variant.compiled
     assert recording is not None
     assert function is not None
-    flat = flatten(inputs)
-    values = [source(flat) for source in variant.sources]
+    values = [source(inputs) for source in variant.sources]
     found = _evaluated(function, topology(edge_index, num_src, num_dst), values, variant.half)
     for (module, name), value in zip(recording.effects, found[recording.returned :]):
         (layer.get_submodule(module) if module else layer).__dict__[name] = value
@@ -137,32 +137,27 @@ def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edge
     parts: list[Any] = [
         step,
         num_src == num_dst,
+        1 in sizes,
         num_edges <= SMALL_EDGES,
         torch.is_grad_enabled(),
         torch.get_default_dtype(),
     ]
     for name, value in inputs.items():
         if isinstance(value, Tensor):
-            parts.append((name, _signature(value, sizes)))
-        elif isinstance(value, tuple | list):
-            parts.append((name, *(_signature(v, sizes) if isinstance(v, Tensor) else v for v in value)))
+            parts += name, *_signature(value, sizes)
+        elif isinstance(value, _PAIR):
+            parts += name, len(value)
+            for side in value:
+                parts += _signature(side, sizes) if isinstance(side, Tensor) else (side, type(side))
         else:
-            parts.append((name, value, type(value)))
+            parts += name, value, type(value)
     return tuple(parts)
 
 
 def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
-    shape = tensor.shape
-    rows = shape[0] if shape else -1
-    return (
-        type(tensor),
-        shape[1:],
-        tensor.dtype,
-        tensor.device,
-        tensor.requires_grad,
-        sizes.index(rows) if rows in sizes else -1 - rows,
-        rows == sizes[2],
-    )
+    rows, *features = tensor.shape or (None,)
+    where = sizes.index(rows) if rows in sizes else (rows,)
+    return type(tensor), tensor.dtype, tensor.device, tensor.requires_grad, where, rows == sizes[2], *features
 
 
 def _made(
@@ -175,8 +170,7 @@ def _made(
     try:
         square, small = num_src == num_dst, num_edges <= SMALL_EDGES
         rows = rows_of(layer, step, inputs, num_src, num_dst, num_edges)
-        flat = flatten(inputs)
-        for name, tensor in flat.items():
+        for name, tensor in flatten(inputs).items():
             _check(_shown(name), tensor)
             if 0 in tensor.shape[1:]:
                 raise Refused(f"`{_shown(name)}` has no features")
@@ -187,7 +181,7 @@ def _made(
         guard = Guard(layer, recording.effects)
         sources = [_source(layer, kind, name) for kind, name in recording.inputs]
         given = [
-            (k, name, source(flat))
+            (k, name, source(inputs))
             for k, (name, source) in enumerate(zip(recording.inputs, sources))
             if name[0] != "seed"
         ]
@@ -262,8 +256,7 @@ def _prove_once(
         sources = [_source(model, kind, name, seed) for kind, name in recording.inputs]
 
         def call(edge_index: Tensor, num_src: int, num_dst: int, given: dict[str, Any]) -> Sequence[Tensor]:
-            flat = flatten(given)
-            values = [source(flat) for source in sources]
+            values = [source(given) for source in sources]
             return _evaluated(made, topology(edge_index, num_src, num_dst), values, dtype)[: recording.returned]
 
         return call
@@ -283,7 +276,8 @@ def _prove_once(
 def _source(layer: nn.Module, kind: str, name: str, seed: Tensor | None = None) -> Source:
     """Return a function that finds an input of the program among the arguments, the layer, or draws the seed."""
     if kind == "input":
-        return itemgetter(name)
+        base, _, side = name.partition(".")
+        return (lambda inputs: inputs[base][int(side)]) if side else itemgetter(name)
     if kind == "seed":
         return lambda _: torch.randint(-(2**63), 2**63 - 1, ()) if seed is None else seed
     path, _, last = name.rpartition(".")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,22 +29,27 @@ class Loops:
     first: int
     start: int
     stop: int
-    parts: dict[int, list[int]] = field(default_factory=dict)
+    load: int = field(init=False)
+    """Number of edges and rows."""
     header: list[int] = field(init=False)
-    """The addresses a kernel takes first."""
+    """What a kernel takes first: addresses, and the first position of the tile."""
+    _parts: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         arrays = (self.ptr, self.col, self.edge, self.rid, self.pos)
+        edges = int(self.ptr[self.stop] - self.ptr[self.start])
+        object.__setattr__(self, "load", edges + self.stop - self.start)
         object.__setattr__(self, "header", [*(a.ctypes.data for a in arrays), self.first])
 
-    def cuts(self, count: int) -> list[int]:
-        """Return at most `count` + 1 row bounds with about equally many edges and rows between them."""
-        if count not in self.parts:
+    def parts(self, count: int) -> list[tuple[int, int]]:
+        """Return at most `count` ranges of rows with about equally many edges and rows in each."""
+        found = self._parts.get(count)
+        if found is None:
             load = self.ptr[self.start : self.stop + 1] + np.arange(self.stop - self.start + 1)
             bounds = self.start + np.searchsorted(load, np.linspace(load[0], load[-1], count + 1))
             bounds[0], bounds[-1] = self.start, self.stop
-            self.parts[count] = np.unique(bounds).tolist()
-        return self.parts[count]
+            found = self._parts[count] = list(pairwise(np.unique(bounds).tolist()))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,20 +75,20 @@ class Topology:
         self.sizes = {"src": num_src, "dst": num_dst}
         self._loops: dict[tuple[str, bool], Loops] = {}
         self._tiles: dict[tuple[str, int, bool], list[Tile]] = {}
-        self._hub: bool | None = None
+        self._hubs: dict[str, bool] = {}
 
     def rows(self, space: str) -> int:
         """Return the number of rows of a space."""
         end = _SPACES[space]
         return self.num_edges if end is None else self.sizes[end]
 
-    @property
-    def has_hub(self) -> bool:
-        """Whether some node has so many edges that its row would keep one thread busy while the others wait."""
-        if self._hub is None:
-            longest = max(int(np.diff(self._sorted(end).ptr).max(initial=0)) for end in AXES)
-            self._hub = longest > max(4 * PIECE, self.num_edges // 32)
-        return self._hub
+    def has_hub(self, ends: Iterable[str] = AXES) -> bool:
+        """Whether some node has so many edges at one of `ends` that its row would keep one thread busy alone."""
+        for end in ends:
+            if end not in self._hubs:
+                longest = int(np.diff(self._sorted(end).ptr).max(initial=0))
+                self._hubs[end] = longest > max(4 * PIECE, self.num_edges // 32)
+        return any(self._hubs[end] for end in ends)
 
     def loops(self, end: str, pieces: bool = False) -> Loops:
         """Return the rows of one end, or pieces of rows of at most `PIECE` edges; `rid` says of which."""

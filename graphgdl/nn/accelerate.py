@@ -65,7 +65,7 @@ def accelerate(model: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
     for name, module in model.named_modules():
         if not isinstance(module, MessagePassing):
             continue
-        reason = _reason(module)
+        reason = left_alone(module)
         if reason is not None:
             skipped[name or "model"] = reason
             continue
@@ -95,8 +95,8 @@ def decelerate(model: nn.Module) -> nn.Module:
     return model
 
 
-def _reason(layer: MessagePassing) -> str | None:
-    """Why a layer cannot be given another class, or None."""
+def left_alone(layer: MessagePassing) -> str | None:
+    """Return why `accelerate` gives a layer no other class, or None."""
     for step in _STEPS:
         held = layer.__dict__.get(step)
         if held is not None and not _of_pyg(getattr(held, "__func__", held), step, type(layer)):

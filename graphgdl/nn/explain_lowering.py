@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import nn
 from torch_geometric.nn.conv import MessagePassing
 
+from graphgdl.nn.accelerate import left_alone
 from graphgdl.nn.lowering import Lowered
 
 
@@ -36,8 +37,9 @@ class LoweringReport(tuple[LayerLowering, ...]):
 def explain_lowering(model: nn.Module, *args: Any, **kwargs: Any) -> LoweringReport:
     """Run ``model(*args, **kwargs)`` once, as it stands, and return which lowering ran in each message-passing layer.
 
-    A layer that was not reached says so; a layer of PyG's own is always on its message path. A layer called several
-    times, or in two steps (scores and weighted sum) with different lowerings, lists each.
+    A layer that was not reached says so; one that is not accelerated is always on its message path, with the reason
+    where `accelerate` leaves it alone. A layer called several times, or in two steps (scores and weighted sum) with
+    different lowerings, lists each.
 
     Example:
         >>> import torch
@@ -60,7 +62,10 @@ def explain_lowering(model: nn.Module, *args: Any, **kwargs: Any) -> LoweringRep
 def _row(name: str, module: MessagePassing) -> LayerLowering:
     layer = type(module).__name__
     if not isinstance(module, Lowered):
-        return LayerLowering(name or "model", layer, "message", {"compiled": "the layer is PyG's own"})
+        own = "PyG's own" if type(module).__module__.startswith("torch_geometric.") else "not accelerated"
+        return LayerLowering(
+            name or "model", layer, "message", {"compiled": left_alone(module) or f"the layer is {own}"}
+        )
     record = module._record or []
     ran = sorted({step.lowering for step in record}) or ["not reached"]
     refused = {key: reason for step in record for key, reason in step.refused.items()}

@@ -80,6 +80,8 @@ def _edges_of_structure(structure: Any, x: Any) -> Tensor:
 
 
 def _num_nodes(x: Any, size: Size) -> tuple[int, int]:
+    if isinstance(x, Tensor) and size is None:
+        return _rows(x), _rows(x)
     pair = tuple(x) if isinstance(x, tuple | list) else (x, x)
     if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], Tensor | None):
         raise TypeError(f"`x` must be a tensor (n, c) or a pair of source and destination features, got {_kind(x)}")
@@ -114,12 +116,13 @@ def _check_tensor(edge_index: Tensor, num_src: int, num_dst: int) -> None:
             f"`edge_index` must have dtype int64 or int32, got {str(edge_index.dtype).removeprefix('torch.')}; "
             f"convert it with `edge_index.long()`"
         )
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        hint = "; transpose it?" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
-        raise ValueError(f"`edge_index` must have shape (2, e), got {tuple(edge_index.shape)}{hint}")
+    shape = edge_index.shape
+    if len(shape) != 2 or shape[0] != 2:
+        hint = "; transpose it?" if len(shape) == 2 and shape[1] == 2 else ""
+        raise ValueError(f"`edge_index` must have shape (2, e), got {tuple(shape)}{hint}")
     if isinstance(edge_index, EdgeIndex):
         _check_size(edge_index.num_rows, edge_index.num_cols, num_src, num_dst)
-    if edge_index.size(1) == 0 or edge_index.is_meta or type(edge_index) not in (Tensor, EdgeIndex):
+    if shape[1] == 0 or edge_index.is_meta or type(edge_index) not in (Tensor, EdgeIndex):
         return  # nothing to look at: no edge, or a tensor without values
     low, src, dst = _range(edge_index)
     if low < 0:

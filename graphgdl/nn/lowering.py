@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
+from operator import itemgetter
+from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -21,7 +24,9 @@ from torch_geometric.utils import is_torch_sparse_tensor
 from graphgdl.nn.inputs import plain
 
 _STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
-_HOOKS = [(step, f"_{step}_forward{pre}_hooks") for step in _STEPS for pre in ("_pre", "")]
+_HOOKS = [f"_{step}_forward{pre}_hooks" for step in _STEPS for pre in ("_pre", "")]
+_all_hooks = itemgetter(*_HOOKS)
+_PAIR = (tuple, list)
 
 
 class Call(NamedTuple):
@@ -46,13 +51,9 @@ class Compiled:
 
     def prepare(self, layer: Lowered, call: Call) -> Callable[[], Any] | str:
         """Return what runs the step, or the reason why the compiler does not take it."""
-        from graphgdl.compiler import compiled, run
-
-        args = (layer, call.step, call.edges, call.num_src, call.num_dst, call.inputs)
-        variant = compiled(*args)
-        if variant.reason is not None:
-            return variant.reason
-        return partial(run, variant, layer, call.edges, call.num_src, call.num_dst, call.inputs)
+        compiler = _compiler()
+        variant = compiler.compiled(layer, *call)
+        return variant.reason or partial(compiler.run, variant, layer, *call[1:])
 
 
 class Ran(NamedTuple):
@@ -119,24 +120,27 @@ class Lowered(MessagePassing):
                     )
                 refused[name] = found
         self._note(step, "message", refused)
-        return _general(step)(self, _wide(edge_index), size=size, **inputs)
+        from graphgdl.compiler.trace import general
+
+        return general(step)(self, _wide(edge_index), size=size, **inputs)
 
     def _pairs_turned(self, step: str, inputs: dict[str, Any]) -> dict[str, Any]:
         """Turn pairs round: what PyG generates takes `x_j` from `x[0]` in either flow, `MessagePassing` does not."""
         turned = dict(inputs)
-        for arg in self._user_args if step == "propagate" else self._edge_user_args:
-            pair = inputs.get(arg[:-2]) if arg[-2:] in ("_i", "_j") else None
-            if isinstance(pair, tuple | list) and len({t.size(0) for t in pair if isinstance(t, Tensor)}) == 1:
-                turned[arg[:-2]] = tuple(reversed(pair))
+        for name, _ in _lifted(tuple(self._user_args if step == "propagate" else self._edge_user_args)):
+            pair = inputs.get(name)
+            if isinstance(pair, _PAIR) and len({t.size(0) for t in pair if isinstance(t, Tensor)}) == 1:
+                turned[name] = tuple(reversed(pair))
         return turned
 
     def _customised(self) -> str | None:
         """What was hung onto this layer, so that only the message path knows of it, or None."""
         if self._explain:
             return "explain mode needs every message"
-        for step, hooks in _HOOKS:
-            if self.__dict__[hooks]:
-                return f"a hook is registered on {step}"
+        hooks = _all_hooks(self.__dict__)
+        if any(hooks):
+            step = next(name for name, found in zip(_HOOKS, hooks) if found).partition("_forward")[0]
+            return f"a hook is registered on {step[1:]}"
         if _has_any_global_hook():
             return "a hook on all modules is registered"
         if self._decomposed_layers > 1:
@@ -195,20 +199,18 @@ class Lowered(MessagePassing):
         else:
             counts = [None, None] if size is None or step != "propagate" else list(size)
         i, j = (1, 0) if self.flow == "source_to_target" else (0, 1)
-        for arg in self._user_args if step == "propagate" else self._edge_user_args:
-            if arg[-2:] not in ("_i", "_j"):
-                continue
-            value = inputs.get(arg[:-2])
-            ends = enumerate(value) if isinstance(value, tuple | list) else ((i if arg[-1] == "i" else j, value),)
-            for k, tensor in ends:
+        for name, is_i in _lifted(tuple(self._user_args if step == "propagate" else self._edge_user_args)):
+            value = inputs.get(name)
+            for k, tensor in enumerate(value) if isinstance(value, _PAIR) else ((i if is_i else j, value),):
                 if not isinstance(tensor, Tensor):
                     continue
                 if not tensor.dim() or self.node_dim % tensor.dim() != 0:
-                    return f"`{arg[:-2]}` has {tensor.dim()} dimensions with node_dim = {self.node_dim}"
+                    return f"`{name}` has {tensor.dim()} dimensions with node_dim = {self.node_dim}"
+                rows = tensor.shape[0]
                 if counts[k] is None:
-                    counts[k] = tensor.size(0)
-                elif counts[k] != tensor.size(0):
-                    return f"`{arg[:-2]}` has {tensor.size(0)} rows, not {counts[k]}"
+                    counts[k] = rows
+                elif counts[k] != rows:
+                    return f"`{name}` has {rows} rows, not {counts[k]}"
         num_src, num_dst = (counts[k] if counts[k] is not None else counts[1 - k] for k in (0, 1))
         return "the number of nodes is not given" if num_src is None or num_dst is None else (num_src, num_dst)
 
@@ -222,6 +224,13 @@ def _wide(edge_index: Any) -> Any:
     return edge_index.long() if isinstance(edge_index, Tensor) and edge_index.dtype == torch.int32 else edge_index
 
 
-def _general(step: str) -> Callable[..., Any]:
-    """Return `MessagePassing`'s own step: PyG puts a generated one in its place once a bare `MessagePassing()` is made."""
-    return vars(MessagePassing).get(f"_orig_{step}") or getattr(MessagePassing, step)
+@cache
+def _lifted(args: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """Return, of the arguments of a message, those read at an end of each edge: name, and whether at `_i`."""
+    return [(arg[:-2], arg[-2:] == "_i") for arg in args if arg[-2:] in ("_i", "_j")]
+
+
+@cache
+def _compiler() -> ModuleType:
+    """Return `graphgdl.compiler`, which is imported when a layer first runs."""
+    return import_module("graphgdl.compiler")

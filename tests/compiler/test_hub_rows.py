@@ -11,6 +11,7 @@ from torch_geometric import nn as pyg
 from graphgdl import accelerate
 from graphgdl.compiler import execute, topology
 from graphgdl.compiler.topology import Topology
+from graphgdl.ops.rows import plan
 
 NODES, EDGES = 61, 1500
 
@@ -52,7 +53,7 @@ def test_layers_equal_pyg_on_a_graph_with_a_hub(name, small_pieces):
     ours = accelerate(copy.deepcopy(theirs))
     ours.lowering = "compiled"
     edge_index = hub_graph(1)
-    assert Topology(edge_index, NODES, NODES).has_hub
+    assert Topology(edge_index, NODES, NODES).has_hub()
     results = []
     for layer in (theirs, ours):
         x = torch.randn(NODES, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
@@ -77,7 +78,21 @@ def test_pieces_cover_each_row_once(small_pieces):
 
 def test_a_graph_without_a_hub_keeps_whole_rows():
     generator = torch.Generator().manual_seed(0)
-    assert not Topology(torch.randint(NODES, (2, EDGES), generator=generator), NODES, NODES).has_hub
+    assert not Topology(torch.randint(NODES, (2, EDGES), generator=generator), NODES, NODES).has_hub()
+
+
+def test_only_the_ends_that_are_walked_are_looked_at(small_pieces):
+    """A hub among the sources is none of a sum over destinations, and nothing is sorted for it."""
+    edge_index = hub_graph(5)
+    edge_index[1] = torch.arange(EDGES) % NODES
+    graph = Topology(edge_index, NODES, NODES)
+    assert not graph.has_hub(["dst"])
+    assert [axis for axis, _ in plan(edge_index)._rows] == [1]
+    assert graph.has_hub(["src"])
+    with torch.no_grad():
+        fresh = edge_index.clone()
+        accelerate(pyg.GraphConv(5, 6))(torch.randn(NODES, 5), fresh)
+    assert [axis for axis, _ in plan(fresh)._rows] == [1]
 
 
 def test_the_result_does_not_depend_on_threads(small_pieces):

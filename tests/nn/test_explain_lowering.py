@@ -8,7 +8,7 @@ import torch_geometric.nn as pyg
 from torch import nn
 
 from graphgdl import nn as gdl
-from graphgdl.nn import explain_lowering
+from graphgdl.nn import accelerate, explain_lowering
 from graphgdl.nn.explain_lowering import LayerLowering
 
 X, EDGES = torch.rand(3, 4), torch.tensor([[0, 1], [1, 2]])
@@ -66,3 +66,18 @@ def test_nothing_is_left_behind_when_the_model_fails():
         explain_lowering(model, X, EDGES + torch.tensor([[0], [7]]))
     assert all(module._record is None for module in model.modules() if isinstance(module, gdl.Lowered))
     assert explain_lowering(nn.Linear(4, 4), X) == ()
+
+
+def test_a_layer_that_accelerate_leaves_alone_says_why():
+    class OwnStep(pyg.SimpleConv):
+        def propagate(self, edge_index, size=None, **inputs):
+            return super().propagate(edge_index, size=size, **inputs)
+
+    class Plain(pyg.SimpleConv):
+        pass
+
+    for model in (OwnStep(), accelerate(OwnStep())):
+        (row,) = explain_lowering(model, X, EDGES)
+        assert row.refused == {"compiled": "`OwnStep` has its own `propagate`"}
+    assert model.accelerated.skipped == {"model": row.refused["compiled"]}
+    assert explain_lowering(Plain(), X, EDGES)[0].refused == {"compiled": "the layer is not accelerated"}
