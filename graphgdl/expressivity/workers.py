@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import pickle
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
@@ -18,7 +20,8 @@ Function = Callable[[Any, Any], Any]
 class Workers:
     """`jobs` processes, one torch thread each; with one job everything runs in the calling process.
 
-    Use as a context manager: leaving it, by an error or Ctrl-C too, ends the processes at once.
+    Use as a context manager: leaving it, by an error or Ctrl-C too, ends the processes at once, and so does the end of this
+    process, however it comes.
 
     Args:
         jobs: number of processes.
@@ -105,6 +108,7 @@ class Workers:
 
 def _work(pipe: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
@@ -125,6 +129,14 @@ def _work(pipe: Any) -> None:
         except Exception as error:
             answer = False, (_picklable(error), traceback.format_exc())
         pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Leave this process, in the middle of a task too, when the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _picklable(error: Exception) -> Exception:
