@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from . import interpret
-from .formulas import Term
 from .ir import Node, Program, Shape
 from .tape import LARGEST_DIMENSION, SPACES, Refused, Value, mentioned
+from .terms import Term
 
 DTYPES = {dtype: name for name, dtype in interpret.DTYPES.items()}
 

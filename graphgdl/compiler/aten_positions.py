@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .arrays import Array, Arrays
-from .formulas import Term, equal, where
 from .tape import Refused, Value
+from .terms import Term, equal, where
 
 
 class Positions(Arrays):

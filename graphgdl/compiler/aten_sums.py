@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .arrays import Array, Arrays
-from .formulas import Term, absolute, exp, log, rsqrt, sqrt, where
 from .tape import Refused, Value
+from .terms import Term, absolute, exp, log, rsqrt, sqrt, where
 
 LONGEST = 64  # features of a running sum or product, which is unrolled
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .arrays import Array, Arrays, layout
-from .formulas import Term, sigmoid
 from .ir import Node
 from .tape import Refused, Value
+from .terms import Term, sigmoid
 
 
 class Views(Arrays):

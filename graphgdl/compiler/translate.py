@@ -13,9 +13,10 @@ from .aten_products import Products
 from .aten_rows import Rows
 from .aten_sums import Sums
 from .aten_views import Views
-from .formulas import FORMULAS, Term
+from .formulas import FORMULAS
 from .ir import Node, Program
 from .tape import Refused, Tape, Value, mentioned, replaced
+from .terms import Term
 
 # ATen ops that are pointwise ops of the loop program under another name
 POINTWISE = {"sgn": "sign", "logical_and": "and", "bitwise_and": "and", "logical_or": "or", "bitwise_or": "or"}
