@@ -8,9 +8,10 @@ import pytest
 import torch
 from layer_cases import BY_NAME, close, gradients, inputs
 from torch import nn
+from torch_geometric.nn import MessagePassing
 
 from graphgdl import nn as gdl
-from graphgdl.nn import explain_lowering
+from graphgdl.nn import accelerate, explain_lowering
 
 EDGES = torch.tensor([[0, 1, 2, 3, 3, 4, 0, 2], [1, 2, 0, 4, 1, 1, 4, 1]])
 
@@ -178,3 +179,25 @@ def test_nothing_of_the_proof_is_left_behind():
     assert {k: v for k, v in layer.__dict__.items() if k != "_record"} == {
         k: v for k, v in attributes.items() if k != "_record"
     }
+
+
+class _Scaled(MessagePassing):
+    def forward(self, x, edge_index, w):
+        return self.propagate(edge_index, x=x, w=w)
+
+    def message(self, x_j, w):
+        return x_j * w.sum()
+
+
+def test_a_number_and_one_value_per_node_are_told_apart():
+    """Also where there is a single node, so that one value is both."""
+    torch.manual_seed(0)
+    conv = accelerate(_Scaled())
+    loop, ring = torch.tensor([[0, 0], [0, 0]]), torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]])
+    for edges, n, w in ((ring, 5, torch.rand(())), (ring, 5, torch.rand(5)), (loop, 1, torch.rand(1))) * 2:
+        x = torch.rand(n, 3)
+        torch.testing.assert_close(conv(x, edges, w), _Scaled()(x, edges, w))
+    conv = accelerate(_Scaled())
+    for edges, n, w in ((loop, 1, torch.rand(1)), (ring, 5, torch.rand(5))):
+        x = torch.rand(n, 3)
+        torch.testing.assert_close(conv(x, edges, w), _Scaled()(x, edges, w))
