@@ -74,6 +74,13 @@ def compiled(text: str, symbols: list[str]) -> list[Function]:
         return _link(machine, code, symbols)
 
 
+@cache
+def address(text: str, symbol: str) -> int:
+    """Return where a function lies that other compiled code calls."""
+    (function,) = compiled(text, [symbol])
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
 def _compile(machine: Any, text: str) -> bytes:
     import llvmlite.binding as llvm
 

@@ -13,14 +13,6 @@ from .llvm_values import Values
 from .llvm_vectors import EDGE, ENTRY, ROW, TYPES, Builder, Vector, literal
 from .schedule import Host, Kernel, Product, Step
 
-_ARGUMENT = """\
-define internal ptr @argument(ptr %arguments, i64 %n) alwaysinline {
-%address = getelementptr ptr, ptr %arguments, i64 %n
-%value = load ptr, ptr %address, !invariant.load !0
-ret ptr %value
-}"""
-
-
 @dataclass
 class Source:
     """One printed kernel: its text, and the nodes whose arrays it takes after the header, in order."""
@@ -38,17 +30,25 @@ class Printer:
         symbol: name of the function `void (ptr arguments, i64 first row, i64 last row + 1, i64 part)`.
         memory: values that are in memory when the kernel starts.
         tile: the edge values, read or written, that lie by position in the tile and not by edge id.
+        block: those that lie by position in the block.
         register_bits: width of the machine's vector registers.
         pieces: whether it walks pieces of rows, and leaves one result for each piece.
     """
 
     def __init__(
-        self, kernel: Kernel, symbol: str, memory: set[Node], tile: set[Node], register_bits: int, pieces: bool = False
+        self,
+        kernel: Kernel,
+        symbol: str,
+        memory: set[Node],
+        tile: set[Node],
+        block: set[Node],
+        register_bits: int,
+        pieces: bool = False,
     ) -> None:
         self.kernel, self.symbol = kernel, symbol
         self.pieces = pieces and not kernel.adds
         self.code = Builder()
-        self.arrays = Arrays(self.code, tile, kernel.adds)
+        self.arrays = Arrays(self.code, tile, block, kernel.adds)
         self.values = Values(self.code, self.arrays, kernel.end, memory, register_bits)
         self.totals: list[Reduction] = []
 
@@ -70,7 +70,6 @@ class Printer:
             total.store_total()
         lines = [
             *sorted(code.declarations),
-            _ARGUMENT,
             *code.functions.values(),
             f"define void @{self.symbol}(ptr %arguments, i64 %first, i64 %last, i64 %part) #0 {{",
             "entry:",
@@ -207,7 +206,9 @@ def sources(
             if isinstance(part, Product):
                 memory.add(part.node)
                 continue
-            yield part, Printer(part, f"k{count}", set(memory), set(step.tile), register_bits, pieces).print()
+            shared = step.shared
+            block = set(step.tile) - shared
+            yield part, Printer(part, f"k{count}", set(memory), shared, block, register_bits, pieces).print()
             memory.update(part.rows, *part.sweeps)
             count += 1
         memory.difference_update(step.tile)

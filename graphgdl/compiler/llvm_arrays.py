@@ -6,8 +6,8 @@ from .ir import Node
 from .llvm_vectors import EDGE, ROW, Builder, Vector
 
 # What a kernel gets before the arrays of nodes: row bounds, other end and edge id of each position, row ids, position
-# of each edge in row order, and the first position of the tile, a number.
-HEADER = ("ptr", "col", "edge", "rid", "pos", "p0")
+# of each edge in row order, and the first positions of the tile and of the block, numbers.
+HEADER = ("ptr", "col", "edge", "rid", "pos", "tile", "block")
 
 
 class Arrays:
@@ -16,22 +16,21 @@ class Arrays:
     Args:
         code: where instructions go.
         tile: the edge values that lie by position in the tile and not by edge id.
+        block: those that lie by position in the block.
         adds: whether the rows are not those that the tile is made of.
     """
 
-    def __init__(self, code: Builder, tile: set[Node], adds: bool) -> None:
-        self.code, self.tile, self.adds = code, tile, adds
+    def __init__(self, code: Builder, tile: set[Node], block: set[Node], adds: bool) -> None:
+        self.code, self.tile, self.block, self.adds = code, tile, block, adds
         self.nodes: list[Node] = []  # whose arrays are given, in order
         self.position = ""  # of the present edge; named by each sweep
 
     def entry(self) -> list[str]:
         """Return the instructions that find the arrays among the arguments."""
-        names = dict(enumerate(HEADER[:-1])) | {n + len(HEADER): f"A{n}" for n in range(len(self.nodes))}
-        lines = [f"%{name} = call ptr @argument(ptr %arguments, i64 {k})" for k, name in names.items()]
-        lines[len(HEADER) - 1 : len(HEADER) - 1] = [
-            f"%p0.address = getelementptr i64, ptr %arguments, i64 {len(HEADER) - 1}",
-            "%p0 = load i64, ptr %p0.address, !invariant.load !0",
-        ]
+        lines = []
+        for k, name in enumerate([*HEADER, *(f"A{n}" for n in range(len(self.nodes)))]):
+            lines.append(f"%{name}.at = getelementptr i64, ptr %arguments, i64 {k}")
+            lines.append(f"%{name} = load {'i64' if name in ('tile', 'block') else 'ptr'}, ptr %{name}.at, !invariant.load !0")
         return lines
 
     def pointer(self, node: Node) -> str:
@@ -50,11 +49,11 @@ class Arrays:
 
     def edge(self, node: Node) -> str:
         """Return the offset of the present edge."""
-        if node not in self.tile:
+        if node not in self.tile and node not in self.block:
             return self.code.once(f"edge*{node.numel}", EDGE, f"mul i64 {self._entry('edge')[1]}, {node.numel}")
-        position = self._entry("pos")[1] if self.adds else self.position
-        relative = self.code.once("position", EDGE, f"sub i64 {position}, %p0")
-        return self.code.once(f"position*{node.numel}", EDGE, f"mul i64 {relative}, {node.numel}")
+        position, start = self._entry("pos")[1] if self.adds else self.position, "block" if node in self.block else "tile"
+        relative = self.code.once(f"in {start}", EDGE, f"sub i64 {position}, %{start}")
+        return self.code.once(f"{start}*{node.numel}", EDGE, f"mul i64 {relative}, {node.numel}")
 
     def edge_id(self) -> Vector:
         """Return the number of the present edge in the caller's order."""

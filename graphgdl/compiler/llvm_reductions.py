@@ -89,8 +89,11 @@ class Reduction:
         return Vector(name, n, value.kind, ROW)
 
     def store_total(self) -> None:
-        """Store the sum over all edges, at the end of the function."""
+        """Add the sum over all edges to this part's, at the end of the function."""
+        node = self.node
+        pointer, size = self.values.arrays.pointer(node), node.args[0].numel
         for slot, lanes in zip(self.slots, self.chunks):
-            offset = self.code.let(ENTRY, f"mul i64 %part, {self.node.args[0].numel}")
-            value = self.code.get(ENTRY, slot, self.node.dtype, len(lanes))
-            self.code.store(self.values.arrays.pointer(self.node), offset, lanes, value, ENTRY)
+            offset = self.code.let(ENTRY, f"mul i64 %part, {size}")
+            before = self.code.load(pointer, offset, lanes, node.dtype, ENTRY, changes=True)
+            value = self.code.sum(before, self.code.get(ENTRY, slot, node.dtype, len(lanes)))
+            self.code.store(pointer, offset, lanes, value, ENTRY)

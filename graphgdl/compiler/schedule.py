@@ -55,7 +55,7 @@ class Loop:
     Attributes:
         steps: kernels and products in order.
         full: edge values that outlive the loop, in the caller's edge order.
-        tile: edge values that live as long as a tile, in row order.
+        tile: edge values that live as long as a tile or a block of it, in row order.
     """
 
     steps: list[Kernel | Product]
@@ -66,6 +66,13 @@ class Loop:
     def tiled(self) -> bool:
         """Whether products cut the loop."""
         return any(isinstance(s, Product) for s in self.steps)
+
+    @property
+    def shared(self) -> set[Node]:
+        """The values of a tile that the rows of the other end read: those that live longer than a block."""
+        tile = set(self.tile)
+        roots = [r for s in self.steps if isinstance(s, Kernel) and s.adds for sweep in s.sweeps for r in sweep]
+        return tile & set(topological(roots, tile))
 
 
 Step = Host | Loop
