@@ -1,32 +1,29 @@
-"""Run a loop that products per edge cut: its kernels and products take turns on blocks of a few rows, in cache.
+"""Run a loop that products per edge cut: kernels and products take turns on a few rows at a time, in cache.
 
-What the rows of the other end read of the edges goes through memory, in tiles; all else that the products read and
-write lives in a block. Parts of the walk depend on the graph and the program alone, and sums over them are added in order.
+What the rows of the other end read goes through memory, in tiles; all else that products read and write lives in a block
+of rows. Parts of the walk depend on the graph and the program alone, and their sums are added in order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from graphgdl.ops.cpu import pool
 
 from . import jit, llvm_products
 from .interpret import DTYPES
 from .ir import Node
-from .kernel import PART_WORK, CompiledKernel, Sums
+from .kernel import CompiledKernel, Sums, Values, number_of_parts
 from .llvm_blocks import COPY, HEAD, KERNEL, PRODUCT, STEP, WALK
-from .schedule import Kernel, Loop, Product
+from .schedule import Loop, Product
 from .topology import Loops, Topology
 
 TILE_BYTES = 16 << 20
 TILE_EDGES = 256  # at least
-BLOCK_BYTES = 128 << 10  # of all values of a block
+BLOCK_BYTES = 128 << 10
 BLOCK_EDGES = 32  # at least
-SUM_BYTES = 16 << 20  # of all parts of a sum of outer products
+SUM_BYTES = 16 << 20  # of the sums of all parts
 
 
 class Blocks:
@@ -34,95 +31,139 @@ class Blocks:
 
     Args:
         loop: what to run.
-        kernels: its kernels, compiled.
+        compiled: its kernels by their ids.
         pieces: whether rows are cut into pieces.
     """
 
-    def __init__(self, loop: Loop, kernels: dict[int, CompiledKernel], pieces: bool) -> None:
+    def __init__(self, loop: Loop, compiled: dict[int, CompiledKernel], pieces: bool) -> None:
         self.pieces = pieces
-        self.steps = [s if isinstance(s, Product) else kernels[id(s)] for s in loop.steps]
-        self.kernels = [s for s in self.steps if isinstance(s, CompiledKernel)]
-        self.walked = [s for s in self.steps if isinstance(s, Product) or not s.kernel.adds]
+        self.kernels = list(compiled.values())
         self.others = [k for k in self.kernels if k.kernel.adds]
-        self.sums = [s.node for s in self.walked if isinstance(s, Product) and s.node.op == "mmt"]
         self.end = next((k.kernel.end for k in self.kernels if not k.kernel.adds), "dst")
-        shared = loop.shared
-        self.tile = [n for n in loop.tile if n in shared]
-        operands = [a for s in self.walked if isinstance(s, Product) for a in s.node.args if a.space == "E"]
-        self.copied = [n for n in dict.fromkeys(operands) if n not in loop.tile]  # they lie in the caller's order
-        self.block = [n for n in [*loop.tile, *self.copied] if n not in shared]
-        self.tile_edges = max(TILE_EDGES, TILE_BYTES // max(sum(map(_bytes, self.tile)), 1))
-        self.block_edges = max(BLOCK_EDGES, BLOCK_BYTES // max(sum(map(_bytes, self.block)), 1))
-        self.work = sum(s.work if isinstance(s, CompiledKernel) else _work(s.node) for s in self.walked)
-        self.most = max(1, SUM_BYTES // max(sum(map(_bytes, self.sums)), 1))
-        self.functions = {s.node: _function(s.node) for s in self.walked if isinstance(s, Product)}
-        self.walk = jit.compiled(WALK, ["walk"])[0]
+        self.walked = [s.node if isinstance(s, Product) else compiled[id(s)] for s in loop.steps]
+        self.walked = [s for s in self.walked if isinstance(s, Node) or not s.kernel.adds]
+        products = [s for s in self.walked if isinstance(s, Node)]
+        self.sums = [p for p in products if p.op == "mmt"]
+        operands = dict.fromkeys(a for p in products for a in p.args)
+        self.copied = [a for a in operands if a.space == "E" and a not in loop.tile]  # from the order of the edge ids
+        self.constants = [a for a in operands if a.space != "E"]
+        self.tile = [n for n in loop.tile if n in loop.shared]
+        self.block = [n for n in [*loop.tile, *self.copied] if n not in loop.shared]
+        self.functions = {p: _function(p) for p in products}
+        (self.walk,) = jit.compiled(WALK, ["walk"])
+        self.work = sum(s.work if isinstance(s, CompiledKernel) else _work(s) for s in self.walked)
 
-    def __call__(self, graph: Topology, env: dict[Node, Tensor]) -> None:
-        """Run, reading and writing `env`."""
+    def __call__(self, graph: Topology, env: Values) -> None:
+        """Run on all edges, reading and writing `env`."""
+        sums: Sums = {}
         for kernel in self.kernels:
             kernel.begin(graph, env)
-        for node in {a for s in self.functions for a in s.args} | set(self.copied):
-            if node in env and not env[node].is_contiguous():
-                env[node] = env[node].contiguous()
-        sums: Sums = {}
-        if not self.others:
-            self._walk(graph, graph.loops(self.end, self.pieces), env, {}, sums)
-        else:
-            tiles = graph.tiles(self.end, self.tile_edges, self.pieces)
+        for node in (*self.copied, *self.constants):
+            env[node] = env[node].contiguous()
+        if self.others:
+            size = max(TILE_EDGES, TILE_BYTES // max(sum(map(_bytes, self.tile)), 1))
+            tiles = graph.tiles(self.end, size, self.pieces)
             longest = max((t.last - t.first for t in tiles), default=0)
-            buffers = {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in self.tile}
+            env.update({n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in self.tile})
             for tile in tiles:
-                self._walk(graph, tile.rows, env, buffers, sums)
+                self._over(tile.rows, env, sums)
                 for kernel in self.others:
-                    kernel(tile.others, env, buffers, sums)
+                    kernel.over(tile.others, env, sums)
+            for node in self.tile:
+                del env[node]
+        else:
+            self._over(graph.loops(self.end, self.pieces), env, sums)
         for kernel in self.kernels:
             kernel.finish(graph, env, sums)
         for node in self.sums:
-            parts = sums.pop(node)
-            env[node] = (parts[0] if len(parts) == 1 else torch.cat(parts)).sum(0)
+            env[node] = torch.cat(sums[node]).sum(0)
 
-    def _walk(self, graph: Topology, rows: Loops, env: dict[Node, Tensor], buffers: dict[Node, Tensor], sums: Sums) -> None:
-        bounds, longest = rows.blocks(self.block_edges)
-        edges = int(rows.ptr[rows.stop] - rows.ptr[rows.start])
-        count = max(1, min(256, self.most, len(bounds) - 1, (edges + rows.stop - rows.start) * self.work // PART_WORK))
-        cuts = [k * (len(bounds) - 1) // count for k in range(count + 1)]
+    def _over(self, rows: Loops, env: Values, sums: Sums) -> None:
+        """Walk the rows of a tile."""
+        bounds, longest = rows.blocks(max(BLOCK_EDGES, BLOCK_BYTES // max(sum(map(_bytes, self.block)), 1)))
+        blocks = len(bounds) - 1
+        most = min(blocks, SUM_BYTES // max(sum(map(_bytes, self.sums)), 1))
+        count = max(1, min(most, number_of_parts(rows, self.work)))
         for node in self.sums:
             sums.setdefault(node, []).append(torch.zeros((count, *node.shape), dtype=DTYPES[node.dtype]))
-        words = _Words([bounds.ctypes.data, rows.header[0], rows.header[2], rows.first, len(self.walked) + len(self.copied)])
-        room, places = 0, {}
+        places, room = {}, 0
         for node in self.block:
             places[node] = room
             room += -(-longest * _bytes(node) // 64) * 64
-        tables: list[tuple[int, list[int]]] = []
+        template, inside, own, moving = self._words(rows, bounds, env, sums, count, places)
 
-        def place(node: Node) -> tuple[int, int]:
-            """Write the address of an operand; return the bytes per edge of the tile."""
-            if node in places:
-                words.scratch.append(len(words.words))
-                words.words.append(places[node])
-                return 0
-            tensor = buffers[node] if node in buffers else env[node]
-            words.words.append(tensor.data_ptr())
-            return _bytes(node) if node in buffers else 0
+        def part(k: int) -> None:
+            block = torch.empty(room, dtype=torch.uint8)
+            words = template.copy()
+            words[inside] += block.data_ptr()
+            words[own] += words.ctypes.data
+            for at, size in moving:
+                words[at] += k * size
+            self.walk(words.ctypes.data, k * blocks // count, (k + 1) * blocks // count, k)
+
+        pool.each(part, count)
+
+    def _words(
+        self, rows: Loops, bounds: np.ndarray, env: Values, sums: Sums, count: int, places: dict[Node, int]
+    ) -> tuple[np.ndarray, list[int], list[int], list[tuple[int, int]]]:
+        """Return what the walk takes (see `llvm_blocks`), and which words are to be moved for a part.
+
+        These are places in its block, places among the words themselves, and (word, bytes) of the sums of each part.
+        """
+        steps = len(self.copied) + len(self.walked)
+        words = [bounds.ctypes.data, rows.header[0], rows.header[2], rows.first, steps]
+        tables: list[int] = []
+        inside: list[int] = []
+        own: list[int] = []
+        moving: list[tuple[int, int]] = []
+
+        def step(kind: int, function: int, operands: list[Node | int], size: int) -> None:
+            words.extend([kind, function])
+            strides = [0, 0, 0]
+            for k, operand in enumerate(operands):
+                if isinstance(operand, int):
+                    own.append(len(words))
+                    words.append(operand)
+                elif operand in places and not (kind == COPY and k == 0):
+                    inside.append(len(words))
+                    words.append(places[operand])
+                elif operand in sums:
+                    moving.append((len(words), _bytes(operand)))
+                    words.append(sums[operand][-1].data_ptr())
+                else:
+                    words.append(env[operand].data_ptr())
+                    strides[k] = _bytes(operand) if operand in self.tile else 0
+            words.extend([0] * (3 - len(operands)))
+            words.extend([*strides, size])
 
         for node in self.copied:
-            words.words += [COPY, 0, env[node].data_ptr()]
-            place(node)
-            words.words += [0, 0, 0, 0, _bytes(node)]
-        for step in self.walked:
-            if isinstance(step, CompiledKernel):
-                tables.append((len(words.words) + 2, step.addresses(rows, env, buffers, places, sums, count)))
-                words.words += [KERNEL, step.address, 0, 0, 0, 0, 0, 0, 0]
+            step(COPY, 0, [node, node], _bytes(node))
+        for part in self.walked:
+            if isinstance(part, Node):
+                x = part.args[0]
+                step(PRODUCT, self.functions[part], [*part.args, part], x.numel // x.shape[-1])
                 continue
-            node = step.node
-            words.words += [PRODUCT, self.functions[node]]
-            strides = [place(a) for a in node.args]
-            if node.op == "mm":
-                strides.append(place(node))
-            else:
-                words.sums.append((len(words.words), _bytes(node)))
-                words.words.append(sums[node][-1].data_ptr())
-                strides.append(0)
-            words.words += [*strides, node.args[0].numel // node.args[0].shape[-1]]
-        ...
+            start = HEAD + STEP * steps + len(tables)
+            step(KERNEL, part.address, [8 * start], 0)
+            table = part.table(rows, env, sums, count, places)
+            inside += [start + len(table) - len(part.arrays) + k for k, n in enumerate(part.arrays) if n in places]
+            tables += table
+        return np.array(words + tables, dtype=np.int64), inside, own, moving
+
+
+def _bytes(node: Node) -> int:
+    return node.numel * (8 if node.dtype == "f64" else 4 if node.dtype != "bool" else 1)
+
+
+def _work(product: Node) -> int:
+    """Return the cost of a product in features read and written, from about 40 multiply-adds each."""
+    x = product.args[0]
+    return x.numel * product.shape[-1] // 40
+
+
+def _function(product: Node) -> int:
+    """Return the address of the function that makes a product."""
+    print_ = llvm_products.product if product.op == "mm" else llvm_products.outer_sum
+    k, m = product.args[0].shape[-1], product.shape[-1]
+    symbol = f"{product.op}_{k}_{m}_{product.dtype}"
+    return jit.address(print_(symbol, k, m, product.dtype, jit.register_bits()), symbol)

@@ -409,8 +409,8 @@ def is_tiled(x: Node, inline: int) -> bool:
 
 
 def hoistable(x: Node) -> bool:
-    """Whether a product with `x` can be made per node."""
-    return x.op == "gather" or (x.op in ("add", "sub") and all(hoistable(a) for a in x.args))
+    """Whether a product with `x` can be made per node, or need not be made."""
+    return x.op == "gather" or is_zero(x) or (x.op in ("add", "sub") and all(hoistable(a) for a in x.args))
 
 
 def covers(args: Sequence[Node]) -> bool:

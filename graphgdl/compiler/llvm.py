@@ -13,6 +13,7 @@ from .llvm_values import Values
 from .llvm_vectors import EDGE, ENTRY, ROW, TYPES, Builder, Vector, literal
 from .schedule import Host, Kernel, Product, Step
 
+
 @dataclass
 class Source:
     """One printed kernel: its text, and the nodes whose arrays it takes after the header, in order."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from .ir import Node
-from .llvm_vectors import EDGE, ROW, Builder, Vector
+from .llvm_vectors import ALIGN, EDGE, ENTRY, ROW, Builder, Lanes, Vector
+
+AHEAD = 8  # edges on: about as long as the memory takes
+LINE = 64  # bytes that memory gives at once
 
 # What a kernel gets before the arrays of nodes: row bounds, other end and edge id of each position, row ids, position
 # of each edge in row order, and the first positions of the tile and of the block, numbers.
@@ -30,7 +33,9 @@ class Arrays:
         lines = []
         for k, name in enumerate([*HEADER, *(f"A{n}" for n in range(len(self.nodes)))]):
             lines.append(f"%{name}.at = getelementptr i64, ptr %arguments, i64 {k}")
-            lines.append(f"%{name} = load {'i64' if name in ('tile', 'block') else 'ptr'}, ptr %{name}.at, !invariant.load !0")
+            lines.append(
+                f"%{name} = load {'i64' if name in ('tile', 'block') else 'ptr'}, ptr %{name}.at, !invariant.load !0"
+            )
         return lines
 
     def pointer(self, node: Node) -> str:
@@ -47,11 +52,34 @@ class Arrays:
         """Return the offset of the other end of the present edge."""
         return self.code.once(f"col*{node.numel}", EDGE, f"mul i64 {self._entry('col')[1]}, {node.numel}")
 
+    def prefetch(self, node: Node, lanes: Lanes) -> None:
+        """Ask for features of the other end of an edge to come: where it lies is random, and the wait for it long."""
+        size = ALIGN[node.dtype]
+        for line in range(lanes[0] * size // LINE, lanes[-1] * size // LINE + 1):
+            self.code.prefetch(self.pointer(node), self._ahead(node), line * LINE // size, node.dtype)
+
+    def _ahead(self, node: Node) -> str:
+        """Return the offset of the other end of the edge `AHEAD` positions on."""
+        code = self.code
+        last = code.once("last.at", ENTRY, "getelementptr i64, ptr %ptr, i64 %last")
+        stop = code.once("stop", ENTRY, f"load i64, ptr {last}, !invariant.load !0")
+        final = code.once("final", ENTRY, f"add i64 {stop}, -1")
+        then = code.once("then", EDGE, f"add i64 {self.position}, {AHEAD}")
+        less = code.once("then.less", EDGE, f"icmp slt i64 {then}, {final}")
+        then = code.once("then.or.final", EDGE, f"select i1 {less}, i64 {then}, i64 {final}")
+        address = code.once("ahead.at", EDGE, f"getelementptr i32, ptr %col, i64 {then}")
+        col = code.once("ahead", EDGE, f"load i32, ptr {address}, !invariant.load !0")
+        wide = code.once("ahead.wide", EDGE, f"zext i32 {col} to i64")
+        return code.once(f"ahead*{node.numel}", EDGE, f"mul i64 {wide}, {node.numel}")
+
     def edge(self, node: Node) -> str:
         """Return the offset of the present edge."""
         if node not in self.tile and node not in self.block:
             return self.code.once(f"edge*{node.numel}", EDGE, f"mul i64 {self._entry('edge')[1]}, {node.numel}")
-        position, start = self._entry("pos")[1] if self.adds else self.position, "block" if node in self.block else "tile"
+        position, start = (
+            self._entry("pos")[1] if self.adds else self.position,
+            "block" if node in self.block else "tile",
+        )
         relative = self.code.once(f"in {start}", EDGE, f"sub i64 {position}, %{start}")
         return self.code.once(f"{start}*{node.numel}", EDGE, f"mul i64 {relative}, {node.numel}")
 

@@ -1,4 +1,4 @@
-"""The walk over blocks of rows: kernels and products in turns on a few rows at a time, so that what lies between stays in cache.
+"""The walk over blocks of rows: kernels and products in turns on a few rows at a time, and all between them in cache.
 
 The function `walk(ptr words, i64 first block, i64 last block + 1, i64 part)` is the same for every program. Its words, of
 64 bits: row bounds of the blocks, row bounds of the edges, edge ids, first position of the tile, number of steps; then
@@ -63,7 +63,8 @@ WALK = (
     "br label %step.end\n"
     "product:\n"
     + "".join(
-        f"%{name}.offset = mul i64 %{name}.bytes, %position\n%{name}.here = getelementptr i8, ptr %{name}, i64 %{name}.offset\n"
+        f"%{name}.offset = mul i64 %{name}.bytes, %position\n"
+        f"%{name}.here = getelementptr i8, ptr %{name}, i64 %{name}.offset\n"
         for name in "xwy"
     )
     + "%rows = mul i64 %n, %size\n"

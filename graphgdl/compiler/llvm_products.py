@@ -48,7 +48,9 @@ def outer_sum(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str
 
         def step(n: str) -> None:
             left = code.at(code.offset("%x", n, k), row)
-            code.outer([code.at(left, r) for r in range(rows)], "", code.at(code.offset("%w", n, m), column), panel, sums)
+            code.outer(
+                [code.at(left, r) for r in range(rows)], "", code.at(code.offset("%w", n, m), column), panel, sums
+            )
 
         each(lambda place, slot, lanes: code.store(slot, code.load(place, lanes), lanes))
         code.loop("%n", 1, step)
@@ -74,7 +76,7 @@ class _Function:
         self.count = 0
 
     def tiles(self, rows: str, m: int, group: Callable[[str, int, str, Panel], None]) -> None:
-        """Call `group(first row, rows, first column, panel)` where loops over `rows` rows and m columns shall do their work."""
+        """Call `group(first row, number of rows, first column, panel)` inside loops over `rows` rows and m columns."""
         whole, rest = self._panels(m)
 
         def panel(column: str, vectors: Panel) -> None:
@@ -84,7 +86,8 @@ class _Function:
 
         if whole:
             width = self.width * self.lanes
-            self.loop(str(whole * width), width, lambda column: panel(column, [(v * self.lanes, self.lanes) for v in range(self.width)]))
+            vectors = [(v * self.lanes, self.lanes) for v in range(self.width)]
+            self.loop(str(whole * width), width, lambda column: panel(column, vectors))
         if rest:
             panel("0", rest)
 
@@ -119,7 +122,9 @@ class _Function:
         return self.let(f"add i64 {a}, {b}") if b else a
 
     def at(self, pointer: str, index: str | int = 0) -> str:
-        return self.let(f"getelementptr {self.type}, ptr {pointer}, i64 {index}") if index not in ("", "0", 0) else pointer
+        return (
+            self.let(f"getelementptr {self.type}, ptr {pointer}, i64 {index}") if index not in ("", "0", 0) else pointer
+        )
 
     def offset(self, pointer: str, row: str, width: int) -> str:
         return self.at(pointer, self.let(f"mul i64 {row}, {width}"))

@@ -173,6 +173,7 @@ class Values:
         x = node.args[0]
         if node.attr == self.end or x.op == "const":
             return self._at(x, lanes)
+        self.arrays.prefetch(x, lanes)
         return self.code.load(self.arrays.pointer(x), self.arrays.neighbour(x), lanes, x.dtype, EDGE)
 
     def _cat(self, node: Node, lanes: Lanes) -> Vector:

@@ -107,6 +107,15 @@ class Builder:
 
     # --- memory
 
+    def prefetch(self, pointer: str, offset: str, start: int, kind: str) -> None:
+        """Ask for the line of memory at a position, once for each edge."""
+        where = self.once(f"{offset}+{start}", EDGE, f"add i64 {offset}, {start}") if start else offset
+        key = f"{pointer}+{where}"
+        if key not in self._names[EDGE]:
+            place = self.once(key, EDGE, f"getelementptr {MEMORY[kind]}, ptr {pointer}, i64 {where}")
+            self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+            self.lines[EDGE].append(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
+
     def slot(self, type_: str) -> str:
         """Make room on the stack."""
         self._count += 1

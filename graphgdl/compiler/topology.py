@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from graphgdl.ops.rows import Plan, Rows, plan
@@ -34,6 +33,7 @@ class Loops:
     header: list[int] = field(init=False)
     """What a kernel takes first: addresses, and the first position of the tile."""
     _parts: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _blocks: dict[int, tuple[np.ndarray, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         arrays = (self.ptr, self.col, self.edge, self.rid, self.pos)
@@ -51,16 +51,26 @@ class Loops:
             found = self._parts[count] = list(pairwise(np.unique(bounds).tolist()))
         return found
 
+    def blocks(self, edges: int) -> tuple[np.ndarray, int]:
+        """Return the row bounds of blocks of about so many edges, and the edges of the longest block."""
+        found = self._blocks.get(edges)
+        if found is None:
+            ptr = self.ptr[self.start : self.stop + 1]
+            number = (ptr[:-1] - ptr[0]) // edges
+            bounds = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(number)) + self.start
+            longest = int(np.diff(self.ptr[bounds]).max(initial=0))
+            found = self._blocks[edges] = bounds.astype(np.int64), longest
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """Whole rows of the row end, and the same edges sorted by the other end; `ids` are their edge ids, None if in order."""
+    """Whole rows of the row end, and the same edges sorted by the other end."""
 
     first: int
     last: int
     rows: Loops
     others: Loops
-    ids: Tensor | None
 
 
 class Topology:
@@ -134,7 +144,6 @@ class Topology:
                 last,
                 Loops(ptr, col, edge, loops.rid, loops.pos, first, start, stop),
                 Loops(bound, *others, first, 0, len(rid)),
-                torch.from_numpy(edge[first:last]) if len(whole.edge) else None,
             )
 
 

@@ -13,11 +13,14 @@ from test_derivatives import assert_same as same_derivatives
 from user_messages import assert_refused_or_right
 
 from graphgdl.compiler import (
+    blocks,
     derive,
     execute,
     guards,
     interpret,
     ir,
+    kernel,
+    llvm_products,
     movers,
     recorder,
     schedule,
@@ -28,6 +31,7 @@ from graphgdl.compiler import (
 from graphgdl.compiler import message as messages
 from graphgdl.compiler.interpret import Edges
 from graphgdl.compiler.ir import Program
+from graphgdl.compiler.llvm_blocks import HEAD, STEP
 from graphgdl.compiler.llvm_values import Values
 from graphgdl.compiler.llvm_vectors import Builder
 from graphgdl.compiler.tape import Refused
@@ -168,8 +172,35 @@ def stale_plan(m):
     m.setattr(topology, "plan", lambda index: known.setdefault(id(index), original(index)))
 
 
-def transposed_product(m):
-    m.setattr(execute, "outer_sum", lambda x, y: interpret.outer_sum(x, y).flip(0))
+def sums_of_outer_products_of_the_first_part(m):
+    m.setattr(kernel, "PART_WORK", 200)
+    original = blocks.Blocks._words
+
+    def still(*args):
+        template, inside, own, _ = original(*args)
+        return template, inside, own, []
+
+    m.setattr(blocks.Blocks, "_words", still)
+
+
+def product_of_the_first_block(m):
+    original = blocks.Blocks._words
+
+    def still(*args):
+        template, *rest = original(*args)
+        for start in range(HEAD, HEAD + STEP * int(template[4]), STEP):
+            template[start + 5 : start + 8] = 0
+        return template, *rest
+
+    m.setattr(blocks.Blocks, "_words", still)
+
+
+def subtracted_products(m):
+    m.setattr(llvm_products, "product", rewritten_text(llvm_products.product, "fadd", "fsub"))
+
+
+def rewritten_text(function, before, after):
+    return lambda *args: function(*args).replace(before, after)
 
 
 def wrong_permutation(m):
@@ -183,9 +214,16 @@ def wrong_permutation(m):
     m.setattr(Values, "_map", wrong)
 
 
-def wrong_tile_rows(m):
-    original = execute._of_tile
-    m.setattr(execute, "_of_tile", lambda *args: original(*args).roll(1, 0))
+def copied_in_the_order_of_the_rows(m):
+    original = blocks.Blocks._words
+    order = np.arange(1000, dtype=np.int32)
+
+    def unsorted(*args):
+        template, *rest = original(*args)
+        template[2] = order.ctypes.data
+        return template, *rest
+
+    m.setattr(blocks.Blocks, "_words", unsorted)
 
 
 def wrong_tile_positions(m):
@@ -226,23 +264,23 @@ def rewritten(before, after):
 
 
 def totals_of_one_tile(m):
-    m.setattr(execute, "PART_WORK", 200)
-    original = execute._Kernel.finish
+    m.setattr(kernel, "PART_WORK", 200)
+    original = kernel.CompiledKernel.finish
 
     def first(self, *args):
         original(self, *args[:-1], {node: parts[:1] for node, parts in args[-1].items()})
 
-    m.setattr(execute._Kernel, "finish", first)
+    m.setattr(kernel.CompiledKernel, "finish", first)
 
 
 def one_part_of_a_total(m):
-    m.setattr(execute, "PART_WORK", 200)
-    original = execute._Kernel.finish
+    m.setattr(kernel, "PART_WORK", 200)
+    original = kernel.CompiledKernel.finish
 
     def first(self, *args):
         original(self, *args[:-1], {node: [p[:1] for p in parts] for node, parts in args[-1].items()})
 
-    m.setattr(execute._Kernel, "finish", first)
+    m.setattr(kernel.CompiledKernel, "finish", first)
 
 
 def detached_gradient(m):
@@ -348,9 +386,11 @@ MUTANTS = {
     short_last_chunk: loops(both_ends),
     reversed_sweeps: loops(sweeps),
     stale_plan: user.test_edges_changed_in_place_are_sorted_again,
-    transposed_product: loops(tiles),
+    sums_of_outer_products_of_the_first_part: loops(tiles),
+    product_of_the_first_block: loops(tiles),
+    subtracted_products: loops(tiles),
     wrong_permutation: loops(features),
-    wrong_tile_rows: loops(tiles),
+    copied_in_the_order_of_the_rows: loops(tiles),
     wrong_tile_positions: loops(tiles),
     tiles_overwrite: loops(tiles),
     broadcast_off_by_one: loops(features),
@@ -388,8 +428,8 @@ def afresh(monkeypatch, tmp_path):
     """Nothing compiled before is used, and small graphs are cut into several tiles."""
     monkeypatch.setattr(messages, "_programs", {})
     monkeypatch.setenv("GRAPHGDL_CACHE", str(tmp_path))
-    monkeypatch.setattr(execute, "TILE_BYTES", 1)
-    monkeypatch.setattr(execute, "TILE_EDGES", 10)
+    monkeypatch.setattr(blocks, "TILE_BYTES", 1)
+    monkeypatch.setattr(blocks, "TILE_EDGES", 10)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=range(len(CHECKS)))

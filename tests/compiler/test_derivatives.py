@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from message_grammar import Generated, random_layers
 from random_graphs import Graph, graph
 
-from graphgdl.compiler import execute
+from graphgdl.compiler import blocks, kernel
 
 RELATIVE = 1e-10
 
@@ -20,9 +20,9 @@ RELATIVE = 1e-10
 def small_tiles():
     """Tiles of a few edges: the graphs of these tests are small."""
     with pytest.MonkeyPatch.context() as patcher:
-        patcher.setattr(execute, "TILE_BYTES", 1)
-        patcher.setattr(execute, "TILE_EDGES", 11)
-        patcher.setattr(execute, "PART_WORK", 500)
+        patcher.setattr(blocks, "TILE_BYTES", 1)
+        patcher.setattr(blocks, "TILE_EDGES", 11)
+        patcher.setattr(kernel, "PART_WORK", 500)
         yield
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch_geometric.utils import softmax
 from user_layers import UserLayer
 
-from graphgdl.compiler import execute
+from graphgdl.compiler import blocks, kernel
 from graphgdl.compiler import message as compiled_messages
 from graphgdl.ops.cpu import pool
 
@@ -69,9 +69,9 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 @pytest.fixture
 def threads(monkeypatch):
     """Set the number of threads; parts and tiles are small enough that there are several of each."""
-    monkeypatch.setattr(execute, "PART_WORK", 20_000)
-    monkeypatch.setattr(execute, "TILE_BYTES", 1)
-    monkeypatch.setattr(execute, "TILE_EDGES", 1500)
+    monkeypatch.setattr(kernel, "PART_WORK", 20_000)
+    monkeypatch.setattr(blocks, "TILE_BYTES", 1)
+    monkeypatch.setattr(blocks, "TILE_EDGES", 1500)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

@@ -9,7 +9,7 @@ from torch import nn
 from torch_geometric import nn as pyg
 
 from graphgdl import accelerate
-from graphgdl.compiler import execute, topology
+from graphgdl.compiler import blocks, topology
 from graphgdl.compiler.topology import Topology
 from graphgdl.ops.rows import plan
 
@@ -19,8 +19,8 @@ NODES, EDGES = 61, 1500
 @pytest.fixture
 def small_pieces(monkeypatch):
     monkeypatch.setattr(topology, "PIECE", 32)
-    monkeypatch.setattr(execute, "TILE_BYTES", 1)
-    monkeypatch.setattr(execute, "TILE_EDGES", 50)
+    monkeypatch.setattr(blocks, "TILE_BYTES", 1)
+    monkeypatch.setattr(blocks, "TILE_EDGES", 50)
 
 
 def hub_graph(seed):

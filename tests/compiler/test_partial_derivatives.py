@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 import torch
-from loop_programs import graph
+from random_graphs import graph
 from torch import Tensor, nn
 from user_layers import UserLayer
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_programs import RandomProgram, programs
 
-from graphgdl.compiler import execute
+from graphgdl.compiler import blocks, execute, kernel
 from graphgdl.compiler.interpret import Edges, interpret
 from graphgdl.compiler.topology import topology
 
@@ -21,9 +21,9 @@ UNIT = {"f32": 2.0**-23, "f64": 2.0**-52}
 def small_tiles():
     """Tiles of a few edges, and parts of a few rows: the graphs of these tests are small."""
     with pytest.MonkeyPatch.context() as patcher:
-        patcher.setattr(execute, "TILE_BYTES", 1)
-        patcher.setattr(execute, "TILE_EDGES", 7)
-        patcher.setattr(execute, "PART_WORK", 200)
+        patcher.setattr(blocks, "TILE_BYTES", 1)
+        patcher.setattr(blocks, "TILE_EDGES", 7)
+        patcher.setattr(kernel, "PART_WORK", 200)
         yield
 
 
