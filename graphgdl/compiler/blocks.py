@@ -112,6 +112,7 @@ class Blocks:
         """
         steps = len(self.copied) + len(self.walked)
         words = [bounds.ctypes.data, rows.header[0], rows.header[2], rows.first, steps]
+        made = {n: place for n, place in places.items() if n not in self.copied}  # kernels read the others by edge id
         tables: list[int] = []
         inside: list[int] = []
         own: list[int] = []
@@ -145,8 +146,8 @@ class Blocks:
                 continue
             start = HEAD + STEP * steps + len(tables)
             step(KERNEL, part.address, [8 * start], 0)
-            table = part.table(rows, env, sums, count, places)
-            inside += [start + len(table) - len(part.arrays) + k for k, n in enumerate(part.arrays) if n in places]
+            table = part.table(rows, env, sums, count, made)
+            inside += [start + len(table) - len(part.arrays) + k for k, n in enumerate(part.arrays) if n in made]
             tables += table
         return np.array(words + tables, dtype=np.int64), inside, own, moving
 

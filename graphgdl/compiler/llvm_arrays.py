@@ -53,24 +53,29 @@ class Arrays:
         return self.code.once(f"col*{node.numel}", EDGE, f"mul i64 {self._entry('col')[1]}, {node.numel}")
 
     def prefetch(self, node: Node, lanes: Lanes) -> None:
-        """Ask for features of the other end of an edge to come: where it lies is random, and the wait for it long."""
-        size = ALIGN[node.dtype]
+        """Ask for features of an edge to come, or of its other end: where they lie is random, and the wait for it long."""
+        if node in self.block or (node in self.tile and not self.adds):
+            return  # in the order of the loop
+        offset, size = self._ahead(node), ALIGN[node.dtype]
         for line in range(lanes[0] * size // LINE, lanes[-1] * size // LINE + 1):
-            self.code.prefetch(self.pointer(node), self._ahead(node), line * LINE // size, node.dtype)
+            self.code.prefetch(self.pointer(node), offset, line * LINE // size, node.dtype)
 
     def _ahead(self, node: Node) -> str:
-        """Return the offset of the other end of the edge `AHEAD` positions on."""
-        code = self.code
-        last = code.once("last.at", ENTRY, "getelementptr i64, ptr %ptr, i64 %last")
-        stop = code.once("stop", ENTRY, f"load i64, ptr {last}, !invariant.load !0")
-        final = code.once("final", ENTRY, f"add i64 {stop}, -1")
-        then = code.once("then", EDGE, f"add i64 {self.position}, {AHEAD}")
-        less = code.once("then.less", EDGE, f"icmp slt i64 {then}, {final}")
-        then = code.once("then.or.final", EDGE, f"select i1 {less}, i64 {then}, i64 {final}")
-        address = code.once("ahead.at", EDGE, f"getelementptr i32, ptr %col, i64 {then}")
-        col = code.once("ahead", EDGE, f"load i32, ptr {address}, !invariant.load !0")
-        wide = code.once("ahead.wide", EDGE, f"zext i32 {col} to i64")
-        return code.once(f"ahead*{node.numel}", EDGE, f"mul i64 {wide}, {node.numel}")
+        """Return the offset of what the edge `AHEAD` positions on reads of an array."""
+        once = self.code.once
+        array = "pos" if node in self.tile else "edge" if node.space == "E" else "col"
+        last = once("last.at", ENTRY, "getelementptr i64, ptr %ptr, i64 %last")
+        stop = once("stop", ENTRY, f"load i64, ptr {last}, !invariant.load !0")
+        final = once("final", ENTRY, f"add i64 {stop}, -1")
+        then = once("ahead", EDGE, f"add i64 {self.position}, {AHEAD}")
+        less = once("ahead.less", EDGE, f"icmp slt i64 {then}, {final}")
+        then = once("ahead.most", EDGE, f"select i1 {less}, i64 {then}, i64 {final}")
+        address = once(f"ahead.{array}.at", EDGE, f"getelementptr i32, ptr %{array}, i64 {then}")
+        value = once(f"ahead.{array}", EDGE, f"load i32, ptr {address}, !invariant.load !0")
+        value = once(f"ahead.{array}.wide", EDGE, f"zext i32 {value} to i64")
+        if array == "pos":
+            value = once("ahead.in tile", EDGE, f"sub i64 {value}, %tile")
+        return once(f"ahead.{array}*{node.numel}", EDGE, f"mul i64 {value}, {node.numel}")
 
     def edge(self, node: Node) -> str:
         """Return the offset of the present edge."""

@@ -166,6 +166,7 @@ class Values:
         if node.space == "C":
             return self.code.load(pointer, None, lanes, node.dtype, ENTRY)
         if node.space == "E":
+            self.arrays.prefetch(node, lanes)
             return self.code.load(pointer, self.arrays.edge(node), lanes, node.dtype, EDGE, changes)
         return self.code.load(pointer, self.arrays.row(node), lanes, node.dtype, ROW, changes)
 

@@ -147,29 +147,11 @@ class _Loop:
     def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], inline: int, one_sweep: bool) -> None:
         self.inline, self.one_sweep = inline, one_sweep
         self.need, self.done, self.outputs = need, done, set(outputs)
-        self.end = self._row_end()
+        self.end = "dst"  # of the edge that the rows are
         self.users: dict[Node, list[Node]] = {}
         for node in need:
             for arg in node.args:
                 self.users.setdefault(arg, []).append(node)
-
-    def _row_end(self) -> str:
-        """Rows are destinations, unless all that can be computed now is sums over the edges of the sources."""
-        for end in ("dst", "src"):
-            if any(
-                n.op in REDUCTIONS and n.attr == end and self._ready(n.args[0], end)
-                for n in self.need
-                if n not in self.done
-            ):
-                return end
-        return "dst"
-
-    def _ready(self, node: Node, end: str) -> bool:
-        return all(
-            x in self.done or (x.space == "E" and x.op not in ("gather",))
-            for x in topological([node], self.done)
-            if not on_host(x) or x not in self.done
-        )
 
     def build(self) -> Loop | None:
         """Return the loop, or None if there is nothing to compute."""
@@ -197,10 +179,14 @@ class _Loop:
                 if any(a in self.row_level for a in node.args) and self._pointwise_in_row(node):
                     self.row_level.add(node)
         kept = self._without_split_maxima(roots)
-        if roots and not kept:  # maxima over the other end alone: rows are the other end
-            self.end = "src" if self.end == "dst" else "dst"
+        if self.end == "dst" and self._all_over_sources(roots, kept):
+            self.end = "src"
             return self.build()
         return self._cut(kept) if kept else None
+
+    def _all_over_sources(self, roots: list[Node], kept: list[Node]) -> bool:
+        reductions = [r for r in roots if r.op in REDUCTIONS]
+        return bool(reductions) and not any(r.attr == "dst" for r in reductions if r in kept)
 
     def _without_split_maxima(self, roots: list[Node]) -> list[Node]:
         """Leave maxima over the other end to another loop where products cut this one: tiles only add up sums."""
@@ -231,7 +217,8 @@ class _Loop:
         closure = self._closure(roots)
         products = [n for n in self.need if n in closure and is_tiled(n, self.inline)]
         products += [r for r in roots if r.op == "mmt"]
-        every_operand = {a for p in products for a in p.args}
+        handed = self._handed_over(roots)
+        every_operand = {a for p in products for a in p.args}.union(handed)
         steps: list[Kernel | Product] = []
         full = [r for r in roots if r.space == "E"]
         tile: list[Node] = []
@@ -241,6 +228,7 @@ class _Loop:
         waiting = list(products)
         while left or waiting:
             operands = [a for p in waiting for a in p.args if a.space == "E" and a not in stored and a not in self.done]
+            operands += [a for a in handed if a not in stored]
             wanted = [r for r in left if r.op not in REDUCTIONS or r.attr == self.end]
             phase: dict[Node, int | None] = {}
             now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r, self.inline) or r in stored]
@@ -282,6 +270,17 @@ class _Loop:
                 if isinstance(step, Kernel) and step.end != self.end:
                     step.adds = True
         return loop
+
+    def _handed_over(self, roots: list[Node]) -> list[Node]:
+        """Return what sums over the other end read, where it is not wider than the products that it is computed from."""
+        read = [r.args[0] for r in roots if r.op == "reduce" and r.attr != self.end]
+        products = {n for x in read for n in topological([x], self.done) if is_tiled(n, self.inline)}
+        computed = [
+            x for x in dict.fromkeys(read) if x not in self.done and x not in products and self._closure([x]) & products
+        ]
+        if sum(x.numel for x in computed) > sum(n.numel for n in products):
+            return []
+        return computed
 
     def _phase_of_root(
         self, root: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]
@@ -325,12 +324,12 @@ class _Loop:
         for node in self.need:
             if node in self.row_level and node.op not in REDUCTIONS and node not in finished and end == self.end:
                 below = {r for r in topological([node], self.done) if r.op in REDUCTIONS}
-                if below <= mine | finished and below & mine and self._used_outside(node, mine, rows):
+                if below <= mine | finished and below & mine and self._used_outside(node):
                     rows.append(node)
         return Kernel(end, ordered, rows)
 
-    def _used_outside(self, node: Node, mine: set[Node], rows: list[Node]) -> bool:
-        """Whether a row value is read by anything but this kernel."""
+    def _used_outside(self, node: Node) -> bool:
+        """Whether a row value is read by anything but row values and edges of the same row."""
         if node in self.outputs:
             return True
         return any((u.space != "E" and u not in self.row_level) or u.op == "gather" for u in self.users.get(node, []))

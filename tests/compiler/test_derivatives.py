@@ -22,6 +22,8 @@ def small_tiles():
     with pytest.MonkeyPatch.context() as patcher:
         patcher.setattr(blocks, "TILE_BYTES", 1)
         patcher.setattr(blocks, "TILE_EDGES", 11)
+        patcher.setattr(blocks, "BLOCK_BYTES", 1)
+        patcher.setattr(blocks, "BLOCK_EDGES", 5)
         patcher.setattr(kernel, "PART_WORK", 500)
         yield
 

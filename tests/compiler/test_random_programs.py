@@ -19,12 +19,16 @@ UNIT = {"f32": 2.0**-23, "f64": 2.0**-52}
 
 @pytest.fixture(autouse=True, scope="module")
 def small_tiles():
-    """Tiles of a few edges, and parts of a few rows: the graphs of these tests are small."""
+    """Tiles and blocks of a few edges, parts of a few rows: the graphs of these tests are small. New memory holds nan."""
     with pytest.MonkeyPatch.context() as patcher:
         patcher.setattr(blocks, "TILE_BYTES", 1)
-        patcher.setattr(blocks, "TILE_EDGES", 7)
+        patcher.setattr(blocks, "TILE_EDGES", 15)
+        patcher.setattr(blocks, "BLOCK_BYTES", 1)
+        patcher.setattr(blocks, "BLOCK_EDGES", 3)
         patcher.setattr(kernel, "PART_WORK", 200)
+        torch.use_deterministic_algorithms(True)
         yield
+        torch.use_deterministic_algorithms(False)
 
 
 def edges(g):
