@@ -12,10 +12,11 @@ from torch import Tensor
 from graphgdl.ops.cpu import pool
 
 from . import jit, llvm
-from .interpret import DTYPES, evaluate, outer_sum
+from .interpret import DTYPES, evaluate
 from .ir import REDUCTIONS, Node
 from .schedule import Host, Kernel, Loop, Product, Step, schedule
-from .topology import Loops, Tile, Topology
+from .tiles import product
+from .topology import Loops, Topology
 
 TILE_BYTES = 16 << 20
 TILE_EDGES = 256  # at least
@@ -34,6 +35,10 @@ class Executable:
         inline: entries of a matrix up to which products per edge are made in row loops.
         pieces: whether rows are cut into pieces, for graphs with a hub; made when such a graph comes.
     """
+
+    reads_halves = False
+    check = staticmethod(schedule)
+    """Raises `Refused` if there is no such executable; nothing is compiled."""
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0, pieces: bool = False) -> None:
         self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
@@ -95,26 +100,6 @@ class Executable:
 
 def _host(node: Node, graph: Topology, env: Values) -> None:
     env[node] = evaluate(node, [env[a] for a in node.args], graph)  # type: ignore[arg-type]
-
-
-def _product(node: Node, tile: Tile, env: Values, tiled: set[Node]) -> None:
-    """Multiply the rows of a tile: into its buffer, or onto the sum over all tiles."""
-    left, right = (_of_tile(a, tile, env, tiled) for a in node.args)
-    left = left.reshape(-1, left.shape[-1])
-    if node.op == "mm":
-        torch.mm(left, right, out=env[node][: tile.last - tile.first].view(-1, node.shape[-1]))
-        return
-    found = outer_sum(left, right.reshape(-1, right.shape[-1]))
-    env[node] = env[node].add_(found) if node in env else found
-
-
-def _of_tile(node: Node, tile: Tile, env: Values, tiled: set[Node]) -> Tensor:
-    """Return the rows of an edge value that belong to a tile, in row order; a constant as it is."""
-    if node in tiled:
-        return env[node][: tile.last - tile.first]
-    if node.space != "E":
-        return env[node]
-    return env[node][tile.first : tile.last] if tile.ids is None else env[node].index_select(0, tile.ids)
 
 
 def _joined(node: Node, values: Tensor, peaks: Tensor | None, graph: Topology) -> Tensor:
@@ -221,7 +206,7 @@ class _Tiled:
                 if isinstance(part, _Kernel):
                     part.over(tile.others if part.kernel.adds else tile.rows, env, sums)
                 else:
-                    _product(part, tile, env, self.tile)
+                    product(part, tile, env, self.tile)
         for kernel in kernels:
             kernel.finish(graph, env, sums)
         for part in self.parts if not tiles else ():

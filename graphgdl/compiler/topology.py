@@ -12,6 +12,8 @@ from torch import Tensor
 
 from graphgdl.ops.rows import Plan, Rows, plan
 
+from .tiles import Tile
+
 PIECE = 4096  # edges of a piece of a row, where rows are cut
 _SPACES = {"E": None, "N": "dst", "S": "src", "D": "dst"}
 AXES = {"src": 0, "dst": 1}
@@ -50,17 +52,6 @@ class Loops:
             bounds[0], bounds[-1] = self.start, self.stop
             found = self._parts[count] = list(pairwise(np.unique(bounds).tolist()))
         return found
-
-
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """Whole rows of the row end, and the same edges sorted by the other end; `ids` are their edge ids, None if in order."""
-
-    first: int
-    last: int
-    rows: Loops
-    others: Loops
-    ids: Tensor | None
 
 
 class Topology:

@@ -26,6 +26,7 @@ from graphgdl.compiler import (
     translate,
 )
 from graphgdl.compiler import message as messages
+from graphgdl.compiler import tiles as tile_products
 from graphgdl.compiler.interpret import Edges
 from graphgdl.compiler.ir import Program
 from graphgdl.compiler.llvm_values import Values
@@ -169,7 +170,7 @@ def stale_plan(m):
 
 
 def transposed_product(m):
-    m.setattr(execute, "outer_sum", lambda x, y: interpret.outer_sum(x, y).flip(0))
+    m.setattr(tile_products, "outer_sum", lambda x, y: interpret.outer_sum(x, y).flip(0))
 
 
 def wrong_permutation(m):
@@ -184,8 +185,8 @@ def wrong_permutation(m):
 
 
 def wrong_tile_rows(m):
-    original = execute._of_tile
-    m.setattr(execute, "_of_tile", lambda *args: original(*args).roll(1, 0))
+    original = tile_products._of_tile
+    m.setattr(tile_products, "_of_tile", lambda *args: original(*args).roll(1, 0))
 
 
 def wrong_tile_positions(m):
