@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .execute import Executable
 from .ir import REDUCTIONS, Node, Program, is_tiled, topological
-from .schedule import THIN, costly, schedule
+from .schedule import THIN, costly
 from .tape import Tape
 from .topology import Topology
 from .translate import translate
@@ -31,6 +31,7 @@ class Differentiable:
         wanted: which inputs are differentiated by.
         of: the function whose derivative this is; it computes some nodes beforehand.
         reached: the inputs of `of` whose gradients the outputs are.
+        executable: what runs it and its derivatives (see `backend`).
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class Differentiable:
         wanted: list[int],
         of: Differentiable | None = None,
         reached: Sequence[int] = (),
+        executable: Any = Executable,
     ) -> None:
         self.program, self.tape = program, tape
         self.inputs, self.wanted, self.reached = inputs, wanted, reached
-        self._of = of
+        self._of, self.executable = of, executable
         self.outputs = [self._leaving(o) for o in outputs]
         self._plain: Executable | None = None
         self._forward: Executable | None = None
@@ -68,7 +70,8 @@ class Differentiable:
         """The program alone."""
         if self._plain is None:
             with _lock:
-                self._plain = self._plain or Executable([*self.inputs, *self.given], self.outputs, self.program.inline)
+                known = [*self.inputs, *self.given]
+                self._plain = self._plain or self.executable(known, self.outputs, self.program.inline)
         return self._plain
 
     @property
@@ -78,7 +81,7 @@ class Differentiable:
             with _lock:
                 if self._forward is None:
                     outputs = [*self.outputs, *map(self._leaving, self.saved)]
-                    self._forward = Executable([*self.inputs, *self.given], outputs, self.program.inline)
+                    self._forward = self.executable([*self.inputs, *self.given], outputs, self.program.inline)
         return self._forward
 
     @property
@@ -121,7 +124,7 @@ class Differentiable:
             if "not implemented" not in str(error):
                 raise
             return
-        schedule([*backward.outputs], [*backward.inputs, *backward.given], self.program.inline)
+        self.executable.check(backward.outputs, [*backward.inputs, *backward.given], self.program.inline)
 
     def _derived(self, present: tuple[int, ...], wanted: tuple[int, ...]) -> Differentiable:
         offset = len(self.tape.inputs) - len(self.inputs)  # the edge index comes first and has no node
@@ -133,7 +136,9 @@ class Differentiable:
         reached = [k - offset for k in reached]
         further = [k for k in range(len(self.inputs), len(inputs)) if inputs[k].dtype in FLOATS]
         outputs = [g for g in gradients if g is not None]
-        return Differentiable(self.program, tape, inputs, outputs, [*self.wanted, *further], self, reached)
+        return Differentiable(
+            self.program, tape, inputs, outputs, [*self.wanted, *further], self, reached, self.executable
+        )
 
     def __call__(self, graph: Topology, values: Sequence[Tensor], given: Sequence[Tensor] = ()) -> list[Tensor]:
         """Return the outputs; autograd sees the inputs in `wanted`."""

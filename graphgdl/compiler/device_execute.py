@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .device_topology import DeviceTopology, Loops, Tile
-from .interpret import DTYPES, evaluate, uniform
+from .device_topology import DeviceTopology, Loops
+from .interpret import DTYPES, evaluate
 from .ir import Node
 from .schedule import Host, Kernel, Loop, Product, Step, schedule
+from .tiles import product
 from .triton_launch import combine, launch
 from .triton_printer import Printer, Source
 
@@ -31,11 +32,18 @@ class DeviceExecutable:
         Refused: the program needs more than row loops can do, or a kernel cannot be printed.
     """
 
+    reads_halves = True
+
+    @classmethod
+    def check(cls, outputs: Sequence[Node], inputs: Sequence[Node], inline: int = 0) -> None:
+        """Raise `Refused` if there is no such executable; nothing is compiled."""
+        cls(inputs, outputs, inline)
+
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.steps: list[Step] = schedule(self.outputs, self.inputs, inline)
         self._runs: dict[int, _Kernel] = {}
-        self._constants: dict[tuple[Node, torch.device], Tensor] = {}
+        self._fixed: dict[torch.device, dict[Node, Tensor]] = {}
         memory = set(self.inputs)
         for step in self.steps:
             if isinstance(step, Host):
@@ -60,27 +68,29 @@ class DeviceExecutable:
     def __call__(self, graph: DeviceTopology, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs, each (rows, *features) or (*features)."""
         env: dict[Node, Tensor] = dict(zip(self.inputs, values, strict=True))
-        env = {n: (v if v.dim() else v.to(graph.device)).contiguous() for n, v in env.items()}
-        with torch.cuda.device_of(graph.loops("dst").col):  # nothing on the CPU
+        env = {n: v.contiguous() for n, v in env.items()}
+        fixed = self._constants(graph.device)
+        env.update(fixed)
+        with torch.cuda.device_of(graph.ends):  # nothing on the CPU
             for step in self.steps:
-                if isinstance(step, Host):
-                    env[step.node] = self._host(step.node, graph, env)
-                else:
+                if isinstance(step, Loop):
                     self._loop(step, graph, env)
-        return [env[o] for o in self.outputs]
+                elif step.node not in fixed:
+                    args = [_full(a, env) for a in step.node.args]
+                    env[step.node] = evaluate(step.node, args, graph, graph.device).contiguous()  # type: ignore[arg-type]
+        return [env[o].clone() if o in fixed else env[o] for o in self.outputs]
 
-    def _host(self, node: Node, graph: DeviceTopology, env: dict[Node, Tensor]) -> Tensor:
-        """Compute a node with torch; constants once for each device."""
-        if node.op in ("const", "table"):
-            found = self._constants.get((node, graph.device))
-            if found is None:
-                found = self._constants[node, graph.device] = evaluate(node, [], None, graph.device)
-            return found
-        args = [_full(a, env) for a in node.args]
-        if node.op == "rand":
-            numbers = uniform(int(args[0].item()), node.attr, graph.rows(node.space), node.shape, DTYPES[node.dtype])
-            return numbers.to(graph.device)
-        return evaluate(node, args, graph, graph.device).contiguous()  # type: ignore[arg-type]
+    def _constants(self, device: torch.device) -> dict[Node, Tensor]:
+        """Return what no input changes, made once for each device: a copy to it waits for its work."""
+        fixed = self._fixed.get(device)
+        if fixed is None:
+            fixed = {}
+            with torch.inference_mode(False):
+                for node in (s.node for s in self.steps if isinstance(s, Host)):
+                    if node.space == "C" and node.op != "input" and all(a in fixed for a in node.args):
+                        fixed[node] = evaluate(node, [fixed[a] for a in node.args], None, device).contiguous()
+            self._fixed[device] = fixed
+        return fixed
 
     def _loop(self, loop: Loop, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
         sums: Sums = {}
@@ -97,7 +107,8 @@ class DeviceExecutable:
         tiles = graph.tiles(end, max(TILE_EDGES, TILE_BYTES // max(width, 1)))
         longest = max((t.last - t.first for t in tiles), default=0)
         device = graph.device
-        env |= {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype], device=device) for n in loop.tile}
+        tiled = set(loop.tile)
+        env |= {n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype], device=device) for n in tiled}
         for part in loop.steps:
             if isinstance(part, Kernel):
                 self._runs[id(part)].begin(graph, env, made)
@@ -108,7 +119,7 @@ class DeviceExecutable:
                 if isinstance(part, Kernel):
                     self._runs[id(part)](tile.others if part.adds else tile.rows, graph, env, sums)
                 else:
-                    _product(part.node, tile, env, set(loop.tile))
+                    product(part.node, tile, env, tiled)
         for run in kernels:
             run.finish(graph, env, sums)
         for node in loop.tile:
@@ -187,22 +198,3 @@ def _full(node: Node, env: dict[Node, Tensor]) -> Tensor:
     """Return a value in the precision it is computed in."""
     value = env[node]
     return value.to(DTYPES[node.dtype]) if value.is_floating_point() else value
-
-
-def _product(node: Node, tile: Tile, env: dict[Node, Tensor], tiled: set[Node]) -> None:
-    """Multiply the rows of a tile: into its buffer, or onto the sum over all tiles."""
-    left, right = (_of_tile(a, tile, env, tiled) for a in node.args)
-    left = left.reshape(-1, left.shape[-1])
-    if node.op == "mm":
-        torch.mm(left, right, out=env[node][: tile.last - tile.first].view(-1, node.shape[-1]))
-    else:
-        env[node].addmm_(left.t(), right.reshape(-1, right.shape[-1]))
-
-
-def _of_tile(node: Node, tile: Tile, env: dict[Node, Tensor], tiled: set[Node]) -> Tensor:
-    """Return the rows of an edge value that belong to a tile, in row order; a constant as it is."""
-    if node in tiled:
-        return env[node][: tile.last - tile.first]
-    if node.space == "E":
-        return _full(node, env).index_select(0, tile.ids)
-    return _full(node, env)

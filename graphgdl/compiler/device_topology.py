@@ -7,12 +7,13 @@ same order in each run.
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .tiles import Tile
 
 LONG = 32  # edges from which a row has a program for itself
 PIECE = 2048  # edges of one piece of a row with more than twice as many
@@ -54,17 +55,6 @@ class Loops:
     hubs: Hubs | None
 
 
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """Whole rows of the row end, and the same edges sorted by the other end; `ids` are their edge ids."""
-
-    first: int
-    last: int
-    rows: Loops
-    others: Loops
-    ids: Tensor
-
-
 class DeviceTopology:
     """One graph on the device of `edge_index` (2, e): numbers of nodes and edges, and its rows by either end.
 
@@ -86,9 +76,9 @@ class DeviceTopology:
                         f"`edge_index`[{axis}] ({('source', 'destination')[axis]}) must hold values in [0, {bound}), "
                         f"got {bad}; number the nodes from 0, or pass the right number of rows"
                     )
-        self._ends = edge_index.to(torch.int32)  # a copy if anything: later changes make a new topology
-        if self._ends is edge_index:
-            self._ends = edge_index.clone()
+        self.ends = edge_index.to(torch.int32)  # a copy if anything: later changes make a new topology
+        if self.ends is edge_index:
+            self.ends = edge_index.clone()
         self._sorted: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self._loops: dict[str, Loops] = {}
         self._tiles: dict[tuple[str, int], list[Tile]] = {}
@@ -112,9 +102,9 @@ class DeviceTopology:
         found = self._sorted.get(end)
         if found is None:
             axis = AXES[end]
-            key, edge = torch.sort(self._ends[axis], stable=True)
+            key, edge = torch.sort(self.ends[axis], stable=True)
             ptr = torch.searchsorted(key, torch.arange(self.sizes[end] + 1, dtype=torch.int32, device=self.device))
-            found = (ptr.int(), self._ends[1 - axis][edge], edge.int())
+            found = (ptr.int(), self.ends[1 - axis][edge], edge.int())
             self._sorted[end] = found
         return found
 
@@ -179,7 +169,7 @@ def dealt(row: Tensor, begin: Tensor, end: Tensor) -> tuple[list[Lanes], Hubs | 
     return lanes, Hubs(pieces, ptr, Lanes(row, begin, end, False))
 
 
-_known: dict[int, tuple[weakref.ref[Tensor], int, dict[Any, DeviceTopology]]] = {}
+_known = WeakTensorKeyDictionary()
 
 
 def device_topology(edge_index: Tensor, num_src: int, num_dst: int) -> DeviceTopology:
@@ -189,17 +179,11 @@ def device_topology(edge_index: Tensor, num_src: int, num_dst: int) -> DeviceTop
     """
     if edge_index.is_inference():
         return DeviceTopology(edge_index, num_src, num_dst)
-    key, version = id(edge_index), edge_index._version
-    entry = _known.get(key)
-    if entry is None or entry[0]() is not edge_index or entry[1] != version:
-
-        def forget(dead: Any) -> None:
-            latest = _known.get(key)
-            if latest is not None and latest[0] is dead:
-                _known.pop(key, None)
-
-        entry = _known[key] = (weakref.ref(edge_index, forget), version, {})
-    kept = entry[2]
+    entry = _known.get(edge_index)
+    if entry is None or entry[0] != edge_index._version:
+        entry = _known[edge_index] = (edge_index._version, {})
+    kept = entry[1]
     if (num_src, num_dst) not in kept:
-        kept[num_src, num_dst] = DeviceTopology(edge_index, num_src, num_dst)
+        with torch.inference_mode(False):
+            kept[num_src, num_dst] = DeviceTopology(edge_index, num_src, num_dst)
     return kept[num_src, num_dst]

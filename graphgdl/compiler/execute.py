@@ -28,6 +28,10 @@ class Executable:
         pieces: whether rows are cut into pieces, for graphs with a hub; made when such a graph comes.
     """
 
+    reads_halves = False
+    check = staticmethod(schedule)
+    """Raises `Refused` if there is no such executable; nothing is compiled."""
+
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0, pieces: bool = False) -> None:
         self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
         self.steps: list[Step] = schedule(self.outputs, self.inputs, inline, one_sweep=pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
         if step > 0 and positions == tuple(range(positions[0], positions[0] + step * len(positions), step)):
             index = [slice(None)] * (axis + base) + [slice(positions[0], positions[-1] + 1, step)]
             return args[0][tuple(index)]
-        return args[0].index_select(axis + base, torch.tensor(positions, device=args[0].device))
+        return args[0].index_select(axis + base, _positions(positions, args[0].device))
     if op == "cat":
         return torch.cat(args, attr + base)
     if op == "sum":
@@ -97,8 +98,14 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
     if op == "eid":
         return torch.arange(edges.rows("E"), dtype=torch.int32)
     if op == "rand":
-        return uniform(int(args[0].item()), attr, edges.rows(node.space), node.shape, DTYPES[node.dtype])
+        return uniform(args[0], attr, edges.rows(node.space), node.shape, DTYPES[node.dtype])
     return _row_reduction(node, args[0], edges)
+
+
+@lru_cache(1024)
+def _positions(positions: tuple[int, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(positions, device=device)
 
 
 def outer_sum(x: Tensor, y: Tensor) -> Tensor:
@@ -135,14 +142,14 @@ def _row_reduction(node: Node, x: Tensor, edges: Edges) -> Tensor:
     return torch.where(first == x.shape[0], -1, first).to(torch.int32)
 
 
-def uniform(seed: int, stream: int, rows: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def uniform(seed: Tensor, stream: int, rows: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return the numbers in [0, 1) of the counter-based generator: a function of seed, stream, row and feature.
 
     32-bit integer mixing (the xor-shift-multiply finaliser of MurmurHash3), 24 bits of the result used.
     """
     features = torch.Size(shape).numel()
-    row = torch.arange(rows).view(-1, 1)
-    feature = torch.arange(features).view(1, -1)
+    row = torch.arange(rows, device=seed.device).view(-1, 1)
+    feature = torch.arange(features, device=seed.device).view(1, -1)
     low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
     bits = _mix((_mix(row ^ low) + feature * 0x9E3779B9 + stream * 0x85EBCA6B) ^ high)
     return ((bits >> 8).to(dtype) * 2.0**-24).view(rows, *shape)

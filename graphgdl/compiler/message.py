@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
 
 from . import jit
+from .backend import BACKENDS, backend
 from .derive import Differentiable
 from .guards import Guard
 from .ir import Program
 from .prove import prove
 from .tape import Refused
-from .topology import topology
 from .trace import FLOATS, HALVES, Recording, flatten, record, rows_of, twin
 from .translate import translate
 
@@ -90,7 +90,7 @@ def compiled(
     if known is None:
         known = _layers.setdefault(layer, _Known())
     try:
-        key = _key(step, inputs, num_src, num_dst, num_edges)
+        key = edge_index.device, *_key(step, inputs, num_src, num_dst, num_edges)
         variants = known.by_key.get(key, ())
     except TypeError:
         return Variant(reason="an argument of propagate is neither a tensor nor a plain value")
@@ -103,7 +103,7 @@ def compiled(
                 return variant
         if known.count >= MOST_VARIANTS:
             return Variant(reason=f"its options or kinds of inputs changed more than {MOST_VARIANTS} times")
-        variant = _made(layer, step, num_src, num_dst, num_edges, inputs)
+        variant = _made(layer, step, edge_index.device, num_src, num_dst, num_edges, inputs)
         if variant.guard is not None:
             known.count += 1
             known.by_key[key] = [variant, *known.by_key.get(key, ())]
@@ -118,17 +118,26 @@ def run(
     assert recording is not None
     assert function is not None
     values = [source(inputs) for source in variant.sources]
-    found = _evaluated(function, topology(edge_index, num_src, num_dst), values, variant.half)
+    found = _evaluated(function, edge_index, num_src, num_dst, values, variant.half)
     for (module, name), value in zip(recording.effects, found[recording.returned :]):
         (layer.get_submodule(module) if module else layer).__dict__[name] = value
     return found[0] if recording.single else tuple(found[: recording.returned])
 
 
-def _evaluated(function: Differentiable, graph: Any, values: list[Tensor], half: torch.dtype | None) -> list[Tensor]:
+def _evaluated(
+    function: Differentiable,
+    edge_index: Tensor,
+    num_src: int,
+    num_dst: int,
+    values: list[Tensor],
+    half: torch.dtype | None,
+) -> list[Tensor]:
+    graph = BACKENDS[edge_index.device.type]().topology(edge_index, num_src, num_dst)
     if half is None:
         return function(graph, values)
-    found = function(graph, [v.float() if v.dtype == half else v for v in values])
-    return [f.to(half) if f.is_floating_point() else f for f in found]
+    if not function.executable.reads_halves:
+        values = [v.float() if v.dtype == half else v for v in values]
+    return [f.to(half) if f.is_floating_point() else f for f in function(graph, values)]
 
 
 def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edges: int) -> Key:
@@ -161,25 +170,32 @@ def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
 
 
 def _made(
-    layer: MessagePassing, step: str, num_src: int, num_dst: int, num_edges: int, inputs: dict[str, Any]
+    layer: MessagePassing,
+    step: str,
+    device: torch.device,
+    num_src: int,
+    num_dst: int,
+    num_edges: int,
+    inputs: dict[str, Any],
 ) -> Variant:
     try:
         guard = Guard(layer)
     except Refused as refused:
         return Variant(reason=str(refused))
     try:
+        chosen = backend(device)
         square, small = num_src == num_dst, num_edges <= SMALL_EDGES
         rows = rows_of(layer, step, inputs, num_src, num_dst, num_edges)
         for name, tensor in flatten(inputs).items():
-            _check(_shown(name), tensor)
+            _check(_shown(name), tensor, device)
             if 0 in tensor.shape[1:]:
                 raise Refused(f"`{_shown(name)}` has no features")
-        _check_modules(layer)
+        _check_modules(layer, device)
         recording = record(layer, step, inputs, rows, square)
         if not guard.holds(layer):
             raise Refused("the message changes what it reads")
         guard = Guard(layer, recording.effects)
-        sources = [_source(layer, kind, name) for kind, name in recording.inputs]
+        sources = [_source(layer, kind, name, device) for kind, name in recording.inputs]
         given = [
             (k, name, source(inputs))
             for k, (name, source) in enumerate(zip(recording.inputs, sources))
@@ -188,14 +204,14 @@ def _made(
         half = _half(given)
         wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
         key = hashlib.sha256(
-            f"{jit.fingerprint()} {half} {square} {small} {wanted}\n{recording.tape.text()}".encode()
+            f"{jit.fingerprint()} {chosen.name(device)} {half} {square} {small} {wanted}\n{recording.tape.text()}".encode()
         ).hexdigest()
         found = _programs.get(key)
         if found is None:
-            found = _programs[key] = _built(recording, wanted, small)
+            found = _programs[key] = _built(recording, wanted, small, chosen.executable)
         if isinstance(found, str):
             raise Refused(found)
-        _prove_once(found, recording, layer, step, inputs, rows, square, half, key)
+        _prove_once(found, recording, layer, step, device, inputs, rows, square, half, key)
         return Variant(guard, None, recording, found, sources, half)
     except Refused as refused:
         return Variant(guard, str(refused))
@@ -216,14 +232,15 @@ def _half(given: Sequence[tuple[int, tuple[str, str], Tensor]]) -> torch.dtype |
     return halves[0] if halves else None
 
 
-def _built(recording: Recording, wanted: list[int], small: bool) -> Differentiable | str:
+def _built(recording: Recording, wanted: list[int], small: bool, executable: Any) -> Differentiable | str:
     """Return the program of a recording, or why there is none."""
     program = Program(inline=INLINE, keep=small)
     names = ["", *(f"{kind} {name}" for kind, name in recording.inputs)]
     try:
         with torch.inference_mode(False):
             nodes, outputs = translate(recording.tape, program, names)
-            return Differentiable(program, recording.tape, nodes, [o for o in outputs if o is not None], wanted)
+            made = [o for o in outputs if o is not None]
+            return Differentiable(program, recording.tape, nodes, made, wanted, executable=executable)
     except Refused as refused:
         return str(refused)
 
@@ -233,6 +250,7 @@ def _prove_once(
     recording: Recording,
     layer: MessagePassing,
     step: str,
+    device: torch.device,
     inputs: dict[str, Any],
     rows: dict[str, int | None],
     square: bool,
@@ -253,11 +271,11 @@ def _prove_once(
         return
 
     def candidate(model: MessagePassing, dtype: torch.dtype | None, seed: Tensor) -> Candidate:
-        sources = [_source(model, kind, name, seed) for kind, name in recording.inputs]
+        sources = [_source(model, kind, name, device, seed) for kind, name in recording.inputs]
 
         def call(edge_index: Tensor, num_src: int, num_dst: int, given: dict[str, Any]) -> Sequence[Tensor]:
             values = [source(given) for source in sources]
-            return _evaluated(made, topology(edge_index, num_src, num_dst), values, dtype)[: recording.returned]
+            return _evaluated(made, edge_index, num_src, num_dst, values, dtype)[: recording.returned]
 
         return call
 
@@ -267,19 +285,20 @@ def _prove_once(
         for widened in (half, None) if half else (None,):
             model = twin(layer, widened)
             computed = None if widened else half
-            prove(partial(candidate, model, computed), model, step, inputs, rows, square, bool(made.wanted), widened)
+            found = partial(candidate, model, computed)
+            prove(found, model, step, device, inputs, rows, square, bool(made.wanted), widened)
     if known:
         _marks.add(mark)
         jit.save(mark, b"")
 
 
-def _source(layer: nn.Module, kind: str, name: str, seed: Tensor | None = None) -> Source:
+def _source(layer: nn.Module, kind: str, name: str, device: torch.device, seed: Tensor | None = None) -> Source:
     """Return a function that finds an input of the program among the arguments, the layer, or draws the seed."""
     if kind == "input":
         base, _, side = name.partition(".")
         return (lambda inputs: inputs[base][int(side)]) if side else itemgetter(name)
     if kind == "seed":
-        return lambda _: torch.randint(-(2**63), 2**63 - 1, ()) if seed is None else seed
+        return lambda _: torch.randint(-(2**63), 2**63 - 1, (), device=device) if seed is None else seed
     path, _, last = name.rpartition(".")
     module = layer.get_submodule(path)
     store = module._parameters if last in module._parameters else module._buffers
@@ -292,17 +311,17 @@ def _shown(name: str) -> str:
     return f"{base}[{side}]" if side else base
 
 
-def _check(name: str, tensor: Tensor) -> None:
+def _check(name: str, tensor: Tensor, device: torch.device) -> None:
     """Refuse a tensor that is not plain, in memory, and strided."""
     if type(tensor) not in (Tensor, nn.Parameter):
         raise Refused(f"`{name}` is a {type(tensor).__name__}")
-    if tensor.device.type != "cpu":
-        raise Refused(f"`{name}` is on {tensor.device}: compiled loops run on the CPU")
+    if tensor.device != device:
+        raise Refused(f"`{name}` is on {tensor.device}, `edge_index` on {device}")
     if tensor.layout is not torch.strided:
         raise Refused(f"`{name}` has the layout {tensor.layout}")
 
 
-def _check_modules(layer: nn.Module) -> None:
+def _check_modules(layer: nn.Module, device: torch.device) -> None:
     for name, module in layer.named_modules():
         hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
         if name and any(hooks):
@@ -310,4 +329,4 @@ def _check_modules(layer: nn.Module) -> None:
         if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
             raise Refused(f"`{name}` has uninitialised parameters")
     for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
-        _check(name, tensor)
+        _check(name, tensor, device)

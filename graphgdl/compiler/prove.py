@@ -48,6 +48,7 @@ def prove(
     candidate: Callable[[Tensor], Callable[[Tensor, int, int, dict[str, Any]], Sequence[Tensor]]],
     layer: MessagePassing,
     step: str,
+    device: torch.device,
     inputs: dict[str, Any],
     rows: dict[str, int | None],
     square: bool,
@@ -60,6 +61,7 @@ def prove(
         candidate: the seed of dropout -> the compiled step, (edge_index, num_src, num_dst, inputs) -> results.
         layer: a twin of the layer, for the message path.
         step: 'propagate' or 'edge_updater'.
+        device: where it is proved.
         inputs: an example of its inputs, for dtypes, feature shapes and plain values.
         rows: what the first dimension of each tensor counts.
         square: whether sources and destinations are the same nodes.
@@ -72,10 +74,10 @@ def prove(
     given = flatten(inputs)
     positive = {name for name, tensor in given.items() if tensor.dtype != torch.bool and bool((tensor >= 0).all())}
     parameters = [p for p in layer.parameters() if p.requires_grad and p.is_floating_point()]
-    run = candidate(torch.tensor(_SEED))
+    run = candidate(torch.tensor(_SEED, device=device))
     for graph in _GRAPHS:
         sizes = (graph.nodes, graph.nodes if square else graph.nodes - 1)
-        edge_index = torch.tensor(graph.edges)
+        edge_index = torch.tensor(graph.edges, device=device)
         lengths = {EDGES: edge_index.size(1), NODES: sizes[0], SOURCES: sizes[0], DESTINATIONS: sizes[1]}
         generator = torch.Generator().manual_seed(0)
         made: dict[tuple[int, int | None], Tensor] = {}  # a tensor that is given twice is one tensor here too
@@ -85,7 +87,7 @@ def prove(
                 new = _numbers(
                     tensor.dtype, tuple(shape), name in positive, graph.tied and rows[name] is not None, generator
                 )
-                new = new.float() if tensor.dtype == widened else new
+                new = new.to(device, torch.float32 if tensor.dtype == widened else None)
                 made[id(tensor), rows[name]] = new.requires_grad_(tensor.requires_grad)
         arguments = unflatten(inputs, {name: made[id(tensor), rows[name]] for name, tensor in given.items()})
         with torch.set_grad_enabled(gradients):
@@ -124,19 +126,29 @@ class _SameNumbers(TorchDispatchMode):
         self.stream = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.native_dropout.default:  # what dropout is on CUDA
+            x, dropped, _ = args
+            kept = self._drawn(x) < 1 - dropped
+            return (x * kept / (1 - dropped)).to(x.dtype), kept
         if func is not torch.ops.aten.bernoulli_.float:
             return func(*args, **(kwargs or {}))
-        self.stream += 1
         like, probability = (*args, 0.5)[:2]
-        drawn = uniform(self.seed, self.stream, like.shape[0], tuple(like.shape[1:]), like.dtype)
-        return like.copy_((drawn < probability).to(like.dtype))
+        return like.copy_((self._drawn(like) < probability).to(like.dtype))
+
+    def _drawn(self, like: Tensor) -> Tensor:
+        self.stream += 1
+        seed, dtype = torch.tensor(self.seed, device=like.device), torch.promote_types(like.dtype, torch.float32)
+        return uniform(seed, self.stream, like.shape[0], tuple(like.shape[1:]), dtype)
 
 
 def _gradients(outputs: Sequence[Tensor], leaves: list[Tensor]) -> list[Tensor]:
     reached = [o for o in outputs if o.requires_grad]
     if not reached:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    weights = [torch.linspace(-1, 1.5, o.numel(), dtype=o.dtype).view_as(o) if o.numel() else o for o in reached]
+    weights = [
+        torch.linspace(-1, 1.5, o.numel(), dtype=o.dtype, device=o.device).view_as(o) if o.numel() else o
+        for o in reached
+    ]
     found = torch.autograd.grad(reached, leaves, weights, allow_unused=True)
     return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found)]
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from graphgdl.ops.rows import Plan, Rows, plan
 
+from .tiles import Tile
+
 PIECE = 4096  # edges of a piece of a row, where rows are cut
 _SPACES = {"E": None, "N": "dst", "S": "src", "D": "dst"}
 AXES = {"src": 0, "dst": 1}
@@ -61,16 +63,6 @@ class Loops:
             longest = int(np.diff(self.ptr[bounds]).max(initial=0))
             found = self._blocks[edges] = bounds.astype(np.int64), longest
         return found
-
-
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """Whole rows of the row end, and the same edges sorted by the other end."""
-
-    first: int
-    last: int
-    rows: Loops
-    others: Loops
 
 
 class Topology:

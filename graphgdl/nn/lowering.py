@@ -160,13 +160,14 @@ class Lowered(MessagePassing):
             reason = self._unusual(edge_index, given)
             if reason is not None:
                 return reason
-        if torch.is_autocast_enabled("cpu"):
-            return "autocast is active on the CPU"
         if torch._C._are_functorch_transforms_active():
             return "a torch.func transform is active"
         if torch.autograd.forward_ad._current_level >= 0:
             return "forward-mode differentiation is active"
         edges, inputs = self._unpack(edge_index, given)
+        device = "cuda" if edges.is_cuda else "cpu"
+        if torch.is_autocast_enabled(device):
+            return f"autocast is active on the {device.upper()}"
         counts = self._node_counts(step, edge_index, size, inputs)
         return counts if isinstance(counts, str) else Call(step, edges, *counts, inputs)
 

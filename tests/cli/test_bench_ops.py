@@ -96,7 +96,11 @@ def test_every_side_agrees_and_is_measured(name):
         assert 0 < r.min_ms <= r.q1_ms <= r.median_ms <= r.q3_ms
         assert r.rounds >= 3
         assert r.peak_mib >= 0
-        assert (r.copy_share is None) == (r.work == FORCES)
+        assert (r.copy_share is None) == (r.gather_share is None) == (r.work == FORCES)
+        assert r.busy_ms == r.median_ms  # of the CPU; a GPU may be idle
+        if r.copy_share is not None:
+            assert r.copy_share * r.copy_gb_s == pytest.approx(r.gather_share * r.gather_gb_s)
+            assert r.copy_share * r.copy_gb_s * 1e6 * r.busy_ms == pytest.approx(r.floor_mib * 2**20)
         if r.side == OURS:
             ours = r.median_ms
             peers = {p.side: p for p in found if p.work == r.work and p.side != OURS and p.status == "ok"}
@@ -115,6 +119,17 @@ def test_ours_has_the_peers_parameters_and_none_is_zero():
         assert torch.equal(a, b)
         assert torch.count_nonzero(a) == a.numel()
     assert problem.sides[OURS].lowering().startswith(("fused", "compiled"))
+
+
+@pytest.mark.parametrize("name", sums.SUMS)
+def test_the_sum_on_a_gpu_is_a_compiled_message(name):
+    graph = build_graph("power-law", TINY)
+    problem = sums.sum_problem(name, graph, 16)
+    x, w = (*problem.inputs, None)[:2]
+    compiled, peer = sums._compiled(graph), sums._gather_and_add(graph)
+    torch.testing.assert_close(compiled(x, w, None), peer(x, w, None))
+    (row,) = explain_lowering(compiled.__closure__[1].cell_contents, x, w, graph.edge_index)
+    assert row.ran == "compiled"
 
 
 def test_user_layers_go_through_accelerate(monkeypatch):
@@ -320,6 +335,22 @@ def test_sides_run_in_turns():
     assert clock.alternate({}, 5, 60.0) == {}
 
 
+def test_a_gather_is_no_faster_than_its_bytes_allow(monkeypatch):
+    """What is moved is what is timed: rows of 64 floats from nodes in a random order, at most so many bytes written."""
+    moved = []
+    original = torch.index_select
+
+    def counted(rows, dim, nodes, out):
+        moved.append(2 * original(rows, dim, nodes, out=out).nbytes)
+        return out
+
+    monkeypatch.setattr(torch, "index_select", counted)
+    monkeypatch.setattr(clock, "_GATHER_BYTES", 2**16)
+    monkeypatch.setattr(clock, "seconds", lambda run, device, queued: run() is None or 0.5)
+    assert clock.gather_bandwidth(torch.randperm(1000), 1000, 64) == 2 * 2**17
+    assert set(moved) == {2**17}
+
+
 def test_copy_bandwidth_is_plausible():
     assert 1e8 < clock.copy_bandwidth() < 1e13
 
@@ -374,7 +405,10 @@ def test_command_on_a_gpu(run, tmp_path):
     found = rows(tmp_path / "rows.jsonl")
     assert {r["device"] for r in found} == {"cuda"}
     timed = {r["side"] for r in found if r["status"] == "ok" and r["median_ms"] > 0 and r["peak_mib"] >= 0}
-    assert {"PyG tensor", "PyG compiled", "gather + index_add"} <= timed
+    assert {OURS, "PyG tensor", "PyG compiled", "gather + index_add", "torch CSR"} <= timed
+    ours = [r for r in found if r["side"] == OURS]
+    assert all(r["status"] == "ok" and r["busy_ms"] > 0 and r["gather_share"] > 0 for r in ours)
+    assert {r["lowering"] for r in ours if r["kind"] == "layer"} == {"compiled"}
     assert all(r["environment"]["gpu"] for r in found)
 
 

@@ -18,7 +18,6 @@ from torch_geometric.nn import (
 )
 from torch_geometric.nn.models.schnet import CFConv, ShiftedSoftplus
 
-from graphgdl.compiler import derive
 from graphgdl.compiler.derive import Differentiable
 from graphgdl.compiler.device_execute import DeviceExecutable
 from graphgdl.compiler.interpret import Edges, interpret
@@ -126,8 +125,8 @@ def inputs(shapes: dict[str, tuple], n: int, e: int, dtype: torch.dtype, seed: i
 class Compiled:
     """Runs the steps of a layer by compiled loops: `programs` are made at their first call."""
 
-    def __init__(self, layer: MessagePassing, topology, inline: int = 0) -> None:
-        self.layer, self.topology, self.inline = layer, topology, inline
+    def __init__(self, layer: MessagePassing, topology, executable, inline: int = 0) -> None:
+        self.layer, self.topology, self.executable, self.inline = layer, topology, executable, inline
         self.programs: dict[str, Differentiable] = {}
         layer.propagate = lambda edge_index, size=None, **given: self._step("propagate", edge_index, given)
         layer.edge_updater = lambda edge_index, size=None, **given: self._step("edge_updater", edge_index, given)
@@ -141,7 +140,9 @@ class Compiled:
         values = []
         for kind, name in recording.inputs:
             values.append(
-                {"input": flat, "state": state}[kind][name] if kind != "seed" else torch.tensor(2**40 + 12345)
+                {"input": flat, "state": state}[kind][name]
+                if kind != "seed"
+                else torch.tensor(2**40 + 12345, device=edge_index.device)
             )
         compiled = self.programs.get(step)
         if compiled is None:
@@ -150,7 +151,9 @@ class Compiled:
             nodes, outputs = translate(recording.tape, program, names)
             wanted = [k for k, v in enumerate(values) if v.requires_grad]
             outputs = [o for o in outputs if o is not None]
-            compiled = self.programs[step] = Differentiable(program, recording.tape, nodes, outputs, wanted)
+            compiled = self.programs[step] = Differentiable(
+                program, recording.tape, nodes, outputs, wanted, executable=self.executable
+            )
         found = compiled(self.topology(edge_index, n, n), values)
         for (module, name), value in zip(recording.effects, found[recording.returned :]):
             (self.layer.get_submodule(module) if module else self.layer).__dict__[name] = value
@@ -158,7 +161,7 @@ class Compiled:
 
 
 def printed(
-    name: str, c: int, order: int, monkeypatch, dtype: torch.dtype = torch.float32, inline: int = 0
+    name: str, c: int, order: int, dtype: torch.dtype = torch.float32, inline: int = 0
 ) -> list[DeviceExecutable]:
     """Return the programs of a layer and its derivatives up to `order`, printed for a device and run by the interpreter."""
     made: list[DeviceExecutable] = []
@@ -171,12 +174,11 @@ def printed(
         def __call__(self, graph, values):
             return interpret(self.outputs, dict(zip(self.inputs, values, strict=True)), graph)
 
-    monkeypatch.setattr(derive, "Executable", Printed)
     conv, shapes = layer(name, c)
     conv = conv.to(dtype)
     edge_index = torch.tensor([[0, 1, 2, 2, 3, 0], [1, 2, 0, 3, 3, 2]])
     given = {k: v.requires_grad_() for k, v in inputs(shapes, 4, 6, dtype).items()}
-    Compiled(conv, lambda ei, num_src, num_dst: Edges(ei[0], ei[1], num_src, num_dst), inline)
+    Compiled(conv, lambda ei, num_src, num_dst: Edges(ei[0], ei[1], num_src, num_dst), Printed, inline)
     derivatives(conv, given, edge_index, order)
     return made
 

@@ -27,10 +27,10 @@ def triton_cache(tmp_path_factory):
         yield
 
 
-def compile_all(name: str, c: int, order: int, capabilities: list[int], monkeypatch, dtype=torch.float32) -> int:
+def compile_all(name: str, c: int, order: int, capabilities: list[int], dtype=torch.float32) -> int:
     """Compile each kernel, for short rows and for long ones, and those for pieces of rows; return how many."""
     done = set()
-    for program in layer_programs.printed(name, c, order, monkeypatch, dtype):
+    for program in layer_programs.printed(name, c, order, dtype):
         for source, long in program.kernels():
             if (source.text, long) not in done:
                 done.add((source.text, long))
@@ -40,13 +40,13 @@ def compile_all(name: str, c: int, order: int, capabilities: list[int], monkeypa
 
 
 @pytest.mark.parametrize("name", layer_programs.NAMES)
-def test_layer_and_gradient_compile_for_sm_80_and_sm_90(name, monkeypatch):
-    assert compile_all(name, 64, 1, [80, 90], monkeypatch) >= 3
+def test_layer_and_gradient_compile_for_sm_80_and_sm_90(name):
+    assert compile_all(name, 64, 1, [80, 90]) >= 3
 
 
 @pytest.mark.parametrize("name", ["GATv2Conv", "PaiNN"])
-def test_half_precision_in_memory_compiles(name, monkeypatch):
-    program = layer_programs.printed(name, 64, 0, monkeypatch)[0]
+def test_half_precision_in_memory_compiles(name):
+    program = layer_programs.printed(name, 64, 0)[0]
     for source, long in program.kernels():
         assert aot.compile_ahead(source, long, 90, floats="bf16").stack == 0
 
@@ -60,14 +60,14 @@ def test_combination_of_pieces_compiles(op, capability):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", layer_programs.NAMES)
 @pytest.mark.parametrize("c", [33, 64, 128])
-def test_second_derivative_compiles(name, c, monkeypatch):
-    assert compile_all(name, c, 2, [80, 90], monkeypatch) >= 3
+def test_second_derivative_compiles(name, c):
+    assert compile_all(name, c, 2, [80, 90]) >= 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", layer_programs.NAMES)
-def test_double_precision_compiles(name, monkeypatch):
-    assert compile_all(name, 64, 1, [90], monkeypatch, torch.float64) >= 3
+def test_double_precision_compiles(name):
+    assert compile_all(name, 64, 1, [90], torch.float64) >= 3
 
 
 def wide_kernel():

@@ -31,7 +31,7 @@ def proved(right: Callable[..., Any], other: Callable[..., Any]) -> None:
         return lambda edges, n, m, given: [general("propagate")(model, edges, size=(n, m), **given)]
 
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    prove.prove(candidate, layer(right), "propagate", {"x": x}, {"x": NODES}, True, True)
+    prove.prove(candidate, layer(right), "propagate", x.device, {"x": x}, {"x": NODES}, True, True)
 
 
 WRONG_AT_TIES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {

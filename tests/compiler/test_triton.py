@@ -1,4 +1,7 @@
-"""Runs the cases of `triton_cases`: under Triton's interpreter in a process of its own, and on a GPU where there is one."""
+"""Runs `triton_cases`, and `device_cases` of the layers: under Triton's interpreter, and on a GPU where there is one.
+
+Triton reads TRITON_INTERPRET when it is imported, so each run is a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,43 @@ from pathlib import Path
 import pytest
 import torch
 
-CASES = Path(__file__).with_name("triton_cases.py")
+TESTS = Path(__file__).parents[1]
+KERNELS, LAYERS = TESTS / "compiler" / "triton_cases.py", TESTS / "nn" / "device_cases.py"
 
 
-def run(arguments: list[str], interpreted: bool) -> None:
-    """Run the cases; Triton reads TRITON_INTERPRET when it is imported."""
+def run(cases: Path, arguments: list[str], interpreted: bool) -> None:
+    """Run the cases of a file."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
     environment |= {"TRITON_INTERPRET": "1" if interpreted else "0", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(CASES), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=CASES.parents[2])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(cases), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=TESTS.parent)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")
 @pytest.mark.parametrize(
-    "part", ["second_derivative or odd_sizes", "mutants", "not (second_derivative or odd_sizes or mutants)"]
+    ("cases", "part"),
+    [
+        (KERNELS, "second_derivative or odd_sizes"),
+        (KERNELS, "mutants"),
+        (KERNELS, "not (second_derivative or odd_sizes or mutants)"),
+        (LAYERS, "test"),
+    ],
 )
-def test_interpreted(part):
-    run(["-k", part], interpreted=True)
+def test_interpreted(cases, part):
+    run(cases, ["-k", part], interpreted=True)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")
-def test_interpreted_at_more_sizes():
-    run(["-m", "slow"], interpreted=True)
+@pytest.mark.parametrize("cases", [KERNELS, LAYERS])
+def test_interpreted_at_more_sizes(cases):
+    run(cases, ["-m", "slow"], interpreted=True)
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_a_gpu():
-    run(["-m", "slow or not slow"], interpreted=False)
+@pytest.mark.parametrize("cases", [KERNELS, LAYERS])
+def test_on_a_gpu(cases):
+    run(cases, ["-m", "slow or not slow"], interpreted=False)

@@ -16,7 +16,7 @@ from layer_programs import Compiled, derivatives, inputs, layer
 from loop_programs import programs
 from test_random_programs import assert_close
 
-from graphgdl.compiler import derive, device_execute, device_topology, triton_launch
+from graphgdl.compiler import device_execute, device_topology, triton_launch
 from graphgdl.compiler.derive import in_tiles
 from graphgdl.compiler.device_execute import DeviceExecutable
 from graphgdl.compiler.interpret import Edges, interpret, uniform
@@ -31,7 +31,6 @@ TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-4}
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch):
     """Long rows from 5 edges, rows of more than 12 in pieces, tiles of about 20 edges."""
-    monkeypatch.setattr(derive, "Executable", DeviceExecutable)
     monkeypatch.setattr(device_topology, "LONG", 4)
     monkeypatch.setattr(device_topology, "PIECE", 6)
     monkeypatch.setattr(device_execute, "TILE_BYTES", 1)
@@ -89,7 +88,7 @@ def check_layer(name: str, c: int, order: int, dtype: torch.dtype = torch.float6
     conv, shapes = layer(name, c)
     conv = conv.to(DEVICE, dtype)
     compiled = copy.deepcopy(conv)
-    Compiled(compiled, device_topology.device_topology, inline)
+    Compiled(compiled, device_topology.device_topology, DeviceExecutable, inline)
     values = {k: v.to(DEVICE).requires_grad_() for k, v in inputs(shapes, n, e, dtype).items()}
     edge_index = hub_graph(n, e)
     expected = derivatives(conv, values, edge_index, order)
@@ -175,7 +174,7 @@ def test_dropout_draws_the_same_numbers_bit_by_bit():
     root = p.node("stop", (p.rand(seed, 3, "E", (5, 7), "f32"),), None, "E", (5, 7), "f32")
     number = -(2**62) + 123456789
     (found,) = run(p, [root], [torch.tensor(number)], hub_graph(9, 41), 9)
-    assert torch.equal(found, uniform(number, 3, 41, (5, 7), torch.float32))
+    assert torch.equal(found, uniform(torch.tensor(number), 3, 41, (5, 7), torch.float32))
 
 
 @pytest.mark.parametrize("special", [float("nan"), float("-inf")])

@@ -324,7 +324,7 @@ def test_a_device_without_kernels():
     layer = gdl.SAGEConv(4, 4)
     layer(X, EDGES)  # what was compiled for the CPU does not run on another device
     row = explain_lowering(layer.to("meta"), X.to("meta"), EDGES.to("meta"))[0]
-    assert row.refused["compiled"] == "`x[0]` is on meta: compiled loops run on the CPU"
+    assert row.refused["compiled"] == "the graph is on meta: compiled loops run on the CPU and on CUDA"
     assert layer(X.to("meta"), EDGES.to("meta")).shape == (5, 4)
 
 

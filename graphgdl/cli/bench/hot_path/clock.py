@@ -1,4 +1,4 @@
-"""Time: all sides in turns, and the bandwidth of a plain copy as the yardstick."""
+"""Time: all sides in turns, and the bandwidths of a plain copy and of a plain gather as yardsticks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LEAST_ROUNDS = 3
 LEAST_SECONDS = 0.2
 MOST_ROUNDS = 200
-_COPY_BYTES = 2**27
+_COPY_BYTES, _GATHER_BYTES = 2**27, 2**26
+_HEAD_START = 5_000_000  # cycles of the GPU: a few milliseconds, in which the host queues what is timed
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,12 @@ class Times:
     rounds: int
 
 
-def seconds(run: Callable[[], Any], device: str = "cpu") -> float:
-    """Time one call; on CUDA between two events of the stream."""
+def seconds(run: Callable[[], Any], device: str = "cpu", queued: bool = False) -> float:
+    """Time one call; on CUDA between two events of the stream.
+
+    With `queued` the GPU begins when the host has had time to queue all of the call, so that the host's own time does
+    not count.
+    """
     if device == "cpu":
         start = time.perf_counter()
         run()
@@ -36,6 +45,8 @@ def seconds(run: Callable[[], Any], device: str = "cpu") -> float:
 
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
+    if queued:
+        torch.cuda._sleep(_HEAD_START)
     begin.record()
     run()
     end.record()
@@ -77,7 +88,27 @@ def copy_bandwidth(device: str = "cpu") -> float:
     source = torch.ones(_COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
-    return 2 * _COPY_BYTES / statistics.median(seconds(lambda: target.copy_(source), device) for _ in range(5))
+    return 2 * _COPY_BYTES / busy_seconds(partial(target.copy_, source), device)
+
+
+def gather_bandwidth(nodes: Tensor, num_nodes: int, row_floats: int) -> float:
+    """Bytes read plus bytes written in a second when a row of floats is copied from each of `nodes` (e,).
+
+    At most 64 MiB are written. Rows that are read again may come from a cache: it may be faster than a copy.
+    """
+    import torch
+
+    nodes = nodes[: max(_GATHER_BYTES // (4 * row_floats), 1)]
+    rows = torch.ones(num_nodes, row_floats, device=nodes.device)
+    target = rows.new_empty(nodes.numel(), row_floats)
+    run = partial(torch.index_select, rows, 0, nodes, out=target)
+    run()
+    return 2 * target.numel() * target.element_size() / busy_seconds(run, nodes.device.type)
+
+
+def busy_seconds(run: Callable[[], Any], device: str = "cpu") -> float:
+    """Time the device is busy with a call, the median of five; on the CPU the whole call."""
+    return statistics.median(seconds(run, device, queued=True) for _ in range(5))
 
 
 def _times(values: list[float]) -> Times:

@@ -192,6 +192,7 @@ def _peers(
     except (ImportError, RuntimeError) as error:  # not installed, or built without CUDA
         sides[SPARSE_TENSOR] = f"torch_sparse: {brief(error)}; pip install --no-build-isolation graphgdl[pyg-ext]"
     if edge_index.is_cuda:
+        torch.compiler.reset()  # after a few graphs torch would stop compiling, and run what it is given
         module = copy.deepcopy(layer)
         sides[COMPILED] = _side(torch.compile(module), nodes, edge_index, edge, parameters=tuple(module.parameters()))
     return sides

@@ -1,4 +1,4 @@
-"""Layers as a user writes them on `MessagePassing`: a PNA-like layer, PaiNN, EGNN and SchNet's continuous filter.
+"""Layers as a user writes them on `MessagePassing`: a weighted sum, PNA-like, PaiNN, EGNN and SchNet's filter.
 
 Nothing here knows of graphgdl: the same objects are the peer, and what `graphgdl.accelerate` gets. Positions come in as
 a node input and the geometry is done in `message()`, where the papers write it.
@@ -12,6 +12,26 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.models.schnet import ShiftedSoftplus
+
+
+class WeightedSum(MessagePassing):
+    r"""The neighbours' features, each times the weight of its edge.
+
+    .. math:: x_i' = \sum_j w_{ji} x_j
+
+    Shapes: x (n, c), or (n, h, c) with h heads; w (e,), (e, h) or None for 1 -> the shape of x.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(aggr="add", node_dim=0)
+
+    def forward(self, x: Tensor, w: Tensor | None, edge_index: Tensor) -> Tensor:
+        """Return the sums."""
+        return self.propagate(edge_index, x=x, w=w)
+
+    def message(self, x_j: Tensor, w: Tensor | None) -> Tensor:
+        """Weighted features on the edges."""
+        return x_j if w is None else x_j * w.unsqueeze(-1)
 
 
 class PNALike(MessagePassing):

@@ -14,7 +14,7 @@ _LEFT = 2  # columns that repeat on a narrow terminal: case and step
 LEGEND = (
     "ms: median. best, plain: the fastest and the plain peer's time over ours. first: first call of the "
     "step; new: with edges never seen.\nMiB: peak above the level before the call; peer: the fastest peer's. "
-    "copy %: compulsory traffic at the speed of a plain copy = 100."
+    "copy %, gather %: compulsory traffic at the speed of a plain copy, of a plain gather of the neighbours' rows = 100."
 )
 
 
@@ -61,6 +61,7 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         ("peak\nMiB", *(_number(row, "peak_mib", 1) for row in ours)),
         ("peer\nMiB", *(_number(row, "peak_mib", 1) for row in fastest)),
         ("copy\n%", *(_number(row, "copy_share", 0, times=100) for row in ours)),
+        ("gather\n%", *(_number(row, "gather_share", 0, times=100) for row in ours)),
         ("ran", *(row.lowering.split(" ")[0] if row else "" for row in ours)),
     ]
     return [column for column in columns if any(column[1:])]

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from graphgdl.cli.bench.hot_path.check import deviation
-from graphgdl.cli.bench.hot_path.clock import Times, alternate, copy_bandwidth, seconds
+from graphgdl.cli.bench.hot_path.clock import Times, alternate, busy_seconds, copy_bandwidth, gather_bandwidth, seconds
 from graphgdl.cli.bench.hot_path.memory import MIB, peak_mib
 from graphgdl.cli.bench.hot_path.problem import FORWARD, OURS, Problem, Result, Side, brief, floor_bytes
 
@@ -24,7 +24,8 @@ class Row:
     `first_ms` is the first call of this step in this process, so it compiles and sorts what was not yet; rows of
     'forward+backward' are run first. `new_edges_ms` is a later forward call with edges never seen. `peak_mib` is above
     the level before the call, inputs excluded. `floor_mib` is the compulsory traffic (see `problem.floor_bytes`), and
-    `copy_share` how fast it was moved, relative to a copy in the same minute (`copy_gb_s`). `ratio_best` and
+    `copy_share` and `gather_share` how fast it was moved, relative to a copy (`copy_gb_s`) and to a gather of the same
+    neighbour rows (`gather_gb_s`) in the same minute; on a GPU in the time the GPU is busy, `busy_ms`. `ratio_best` and
     `ratio_plain` are the median time of the fastest and of the plain peer over ours, `memory_best` and `memory_plain`
     our peak over theirs.
     """
@@ -54,6 +55,9 @@ class Row:
     floor_mib: float | None = None
     copy_gb_s: float | None = None
     copy_share: float | None = None
+    gather_gb_s: float | None = None
+    gather_share: float | None = None
+    busy_ms: float | None = None
     best_peer: str = ""
     ratio_best: float | None = None
     ratio_plain: float | None = None
@@ -72,14 +76,15 @@ def measure(problem: Problem, repeats: int, budget: float, refused: dict[str, st
     """
     gc.collect()
     rows: list[Row] = []
-    bandwidth = copy_bandwidth(problem.graph.edge_index.device.type)
+    edges, n = problem.graph.edge_index, problem.graph.num_nodes
+    bandwidth = copy_bandwidth(edges.device.type), gather_bandwidth(edges[0], n, problem.row_floats)
     for work in problem.works:
         reason = (refused or {}).get(work)
         rows += _refused(problem, work, reason) if reason else _measure(problem, work, repeats, budget, bandwidth)
     return rows
 
 
-def _measure(problem: Problem, work: str, repeats: int, budget: float, bandwidth: float) -> list[Row]:
+def _measure(problem: Problem, work: str, repeats: int, budget: float, bandwidth: tuple[float, float]) -> list[Row]:
     device = problem.graph.edge_index.device.type
     problem.prepare(work)
     plain = problem.sides[problem.plain]
@@ -99,7 +104,8 @@ def _measure(problem: Problem, work: str, repeats: int, budget: float, bandwidth
     for name, run in runs.items():
         rows[name] = replace(rows[name], peak_mib=peak_mib(run, device))
     for name, times in alternate(runs, repeats, budget, device).items():
-        rows[name] = _timed(rows[name], times, floor, bandwidth)
+        busy = times.median if device == "cpu" else busy_seconds(runs[name], device) * 1e3
+        rows[name] = _timed(rows[name], times, busy, floor, bandwidth)
     ours = problem.sides.get(OURS)
     if OURS in runs and isinstance(ours, Side):
         if work == FORWARD:
@@ -128,12 +134,14 @@ def _check(problem: Problem, work: str, name: str, expected: Result, plain_first
     return row
 
 
-def _timed(row: Row, times: Times, floor: int | None, bandwidth: float) -> Row:
+def _timed(row: Row, times: Times, busy: float, floor: int | None, bandwidth: tuple[float, float]) -> Row:
+    copy, gather = bandwidth
     row = replace(row, median_ms=times.median, min_ms=times.least, q1_ms=times.low, q3_ms=times.high)
-    row = replace(row, rounds=times.rounds, copy_gb_s=bandwidth / 1e9)
+    row = replace(row, rounds=times.rounds, busy_ms=busy, copy_gb_s=copy / 1e9, gather_gb_s=gather / 1e9)
     if floor is None:
         return row
-    return replace(row, floor_mib=floor / MIB, copy_share=floor / (times.median / 1e3) / bandwidth)
+    moved = floor / (busy / 1e3)
+    return replace(row, floor_mib=floor / MIB, copy_share=moved / copy, gather_share=moved / gather)
 
 
 def _compared(ours: Row, rows: dict[str, Row], plain: str) -> Row:

@@ -1,4 +1,4 @@
-"""The ops: `ops.gather_scatter` beside torch's gather and add, torch_scatter, torch_sparse and torch's CSR product."""
+"""The ops: `ops.gather_scatter`, on CUDA a compiled message, beside torch, torch_scatter and torch_sparse."""
 
 from __future__ import annotations
 
@@ -61,7 +61,17 @@ def _made(make: Callable[[BenchGraph], Sum], graph: BenchGraph, x: Tensor, w: Te
 def _ours(graph: BenchGraph) -> Sum:
     from graphgdl import ops
 
+    if graph.edge_index.is_cuda:
+        return _compiled(graph)
     return lambda x, w, edges: ops.gather_scatter(x, graph.edge_index if edges is None else edges, graph.num_nodes, w)
+
+
+def _compiled(graph: BenchGraph) -> Sum:
+    from graphgdl import accelerate
+    from graphgdl.cli.bench.hot_path.messages import WeightedSum
+
+    layer = accelerate(WeightedSum())
+    return lambda x, w, edges: layer(x, w, graph.edge_index if edges is None else edges)
 
 
 def _messages(graph: BenchGraph, x: Tensor, w: Tensor | None) -> Tensor:
