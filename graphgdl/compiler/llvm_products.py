@@ -7,6 +7,7 @@ number of each row, and fills every fused multiply-add between them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from .llvm_pointwise import ATTRIBUTES
 from .llvm_vectors import ALIGN, FAST, TYPES, vector_type
@@ -16,8 +17,8 @@ def product(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str:
     """Return the function `symbol(ptr x, ptr w, ptr y, i64 n)`: y (n, m) = x (n, k) w (k, m)."""
     code = _Function(symbol, kind, register_bits)
 
-    def group(row: str, rows: int, column: str, panel: Panel) -> None:
-        starts = [code.offset("%x", code.add(row, r), k) for r in range(rows)]
+    def group(row: str, size: int, column: str, panel: Panel) -> None:
+        starts = [code.offset("%x", code.add(row, r), k) for r in range(size)]
         sums = [[code.room(lanes, zero=True) for _, lanes in panel] for _ in starts]
 
         def step(inner: str) -> None:
@@ -37,8 +38,8 @@ def outer_sum(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str
     """Return the function `symbol(ptr x, ptr w, ptr y, i64 n)`: y (k, m) += x^T w for x (n, k), w (n, m)."""
     code = _Function(symbol, kind, register_bits)
 
-    def group(row: str, rows: int, column: str, panel: Panel) -> None:
-        places = [code.at(code.offset("%y", code.add(row, r), m), column) for r in range(rows)]
+    def group(row: str, size: int, column: str, panel: Panel) -> None:
+        places = [code.at(code.offset("%y", code.add(row, r), m), column) for r in range(size)]
         sums = [[code.room(lanes) for _, lanes in panel] for _ in places]
 
         def each(copy: Callable[[str, str, int], None]) -> None:
@@ -49,7 +50,7 @@ def outer_sum(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str
         def step(n: str) -> None:
             left = code.at(code.offset("%x", n, k), row)
             code.outer(
-                [code.at(left, r) for r in range(rows)], "", code.at(code.offset("%w", n, m), column), panel, sums
+                [code.at(left, r) for r in range(size)], "", code.at(code.offset("%w", n, m), column), panel, sums
             )
 
         each(lambda place, slot, lanes: code.store(slot, code.load(place, lanes), lanes))
@@ -75,14 +76,14 @@ class _Function:
         self.slots: list[str] = ["%row = alloca i64"]
         self.count = 0
 
-    def tiles(self, rows: str, m: int, group: Callable[[str, int, str, Panel], None]) -> None:
+    def tiles(self, rows: str, m: int, group: Callable[..., None]) -> None:
         """Call `group(first row, number of rows, first column, panel)` inside loops over `rows` rows and m columns."""
         whole, rest = self._panels(m)
 
         def panel(column: str, vectors: Panel) -> None:
             self.line("store i64 0, ptr %row")
             for size in GROUPS:
-                self.loop(rows, size, lambda row, size=size: group(row, size, column, vectors), slot="%row")
+                self.loop(rows, size, partial(group, size=size, column=column, panel=vectors), slot="%row")
 
         if whole:
             width = self.width * self.lanes

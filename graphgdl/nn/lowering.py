@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
-from operator import itemgetter
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -25,7 +24,6 @@ from graphgdl.nn.inputs import plain
 
 _STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
 _HOOKS = [f"_{step}_forward{pre}_hooks" for step in _STEPS for pre in ("_pre", "")]
-_all_hooks = itemgetter(*_HOOKS)
 _PAIR = (tuple, list)
 
 
@@ -137,7 +135,7 @@ class Lowered(MessagePassing):
         """What was hung onto this layer, so that only the message path knows of it, or None."""
         if self._explain:
             return "explain mode needs every message"
-        hooks = _all_hooks(self.__dict__)
+        hooks = [self.__dict__[name] for name in _HOOKS]
         if any(hooks):
             step = next(name for name, found in zip(_HOOKS, hooks) if found).partition("_forward")[0]
             return f"a hook is registered on {step[1:]}"
