@@ -6,6 +6,8 @@ of rows. Parts of the walk depend on the graph and the program alone, and their 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -26,6 +28,13 @@ BLOCK_EDGES = 32  # at least
 SUM_BYTES = 16 << 20  # of the sums of all parts
 
 
+@dataclass(frozen=True)
+class Copy:
+    """The rows of a block that a product reads, from the order of the edge ids."""
+
+    node: Node
+
+
 class Blocks:
     """One loop with products.
 
@@ -40,18 +49,25 @@ class Blocks:
         self.kernels = list(compiled.values())
         self.others = [k for k in self.kernels if k.kernel.adds]
         self.end = next((k.kernel.end for k in self.kernels if not k.kernel.adds), "dst")
-        self.walked = [s.node if isinstance(s, Product) else compiled[id(s)] for s in loop.steps]
-        self.walked = [s for s in self.walked if isinstance(s, Node) or not s.kernel.adds]
+        self.walked: list[CompiledKernel | Node | Copy] = []
+        self.copied: list[Node] = []
+        for step in loop.steps:
+            if isinstance(step, Product):
+                for a in step.node.args:
+                    if a.space == "E" and a not in loop.tile and a not in self.copied:
+                        self.copied.append(a)
+                        self.walked.append(Copy(a))
+                self.walked.append(step.node)
+            elif not step.adds:
+                self.walked.append(compiled[id(step)])
         products = [s for s in self.walked if isinstance(s, Node)]
         self.sums = [p for p in products if p.op == "mmt"]
-        operands = dict.fromkeys(a for p in products for a in p.args)
-        self.copied = [a for a in operands if a.space == "E" and a not in loop.tile]  # from the order of the edge ids
-        self.constants = [a for a in operands if a.space != "E"]
+        self.constants = {a for p in products for a in p.args if a.space != "E"}
         self.tile = [n for n in loop.tile if n in loop.shared]
         self.block = [n for n in [*loop.tile, *self.copied] if n not in loop.shared]
         self.functions = {p: _function(p) for p in products}
         (self.walk,) = jit.compiled(WALK, ["walk"])
-        self.work = sum(s.work if isinstance(s, CompiledKernel) else _work(s) for s in self.walked)
+        self.work = sum(k.work for k in self.kernels if not k.kernel.adds) + sum(map(_work, products))
 
     def __call__(self, graph: Topology, env: Values) -> None:
         """Run on all edges, reading and writing `env`."""
@@ -110,7 +126,7 @@ class Blocks:
 
         These are places in its block, places among the words themselves, and (word, bytes) of the sums of each part.
         """
-        steps = len(self.copied) + len(self.walked)
+        steps = len(self.walked)
         words = [bounds.ctypes.data, rows.header[0], rows.header[2], rows.first, steps]
         made = {n: place for n, place in places.items() if n not in self.copied}  # kernels read the others by edge id
         tables: list[int] = []
@@ -137,9 +153,10 @@ class Blocks:
             words.extend([0] * (3 - len(operands)))
             words.extend([*strides, size])
 
-        for node in self.copied:
-            step(COPY, 0, [node, node], _bytes(node))
         for part in self.walked:
+            if isinstance(part, Copy):
+                step(COPY, 0, [part.node, part.node], _bytes(part.node))
+                continue
             if isinstance(part, Node):
                 x = part.args[0]
                 step(PRODUCT, self.functions[part], [*part.args, part], x.numel // x.shape[-1])

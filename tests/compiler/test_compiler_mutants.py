@@ -77,8 +77,10 @@ def maxima(p, x, e, w):
 
 
 def tiles(p, x, e, w):
-    hidden = p.mm(p.pw("tanh", e), w)
+    squeezed = p.pw("tanh", e)
+    hidden = p.mm(squeezed, w)
     return [
+        squeezed,
         p.reduce(p.pw("tanh", hidden), "dst", "N"),
         p.reduce(p.cat([p.pw("cos", hidden), p.pw("sin", hidden)], 0), "src", "N"),
         p.mmt(hidden, e),

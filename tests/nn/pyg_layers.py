@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch_geometric.nn as pyg
 import torch_geometric.typing
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch_geometric.nn import conv as convs
 from torch_geometric.nn.aggr import MultiAggregation, SoftmaxAggregation
 
@@ -319,15 +319,15 @@ def neighbour_search() -> Iterator[None]:
     if torch_geometric.typing.WITH_KNN:
         yield
         return
-    library = torch.library.Library("pyg", "FRAGMENT")
-    library.define("knn(Tensor x, Tensor y, Tensor? px, Tensor? py, int k, bool cosine, int workers) -> Tensor")
-    library.impl("knn", lambda x, y, px, py, k, *_: _nearest(x.detach(), y.detach(), k), "CompositeImplicitAutograd")
+    fragment = library.Library("pyg", "FRAGMENT")
+    fragment.define("knn(Tensor x, Tensor y, Tensor? px, Tensor? py, int k, bool cosine, int workers) -> Tensor")
+    fragment.impl("knn", lambda x, y, px, py, k, *_: _nearest(x.detach(), y.detach(), k), "CompositeImplicitAutograd")
     torch_geometric.typing.WITH_KNN = True
     try:
         yield
     finally:
         torch_geometric.typing.WITH_KNN = False
-        library._destroy()
+        fragment._destroy()
 
 
 def _nearest(x: Tensor, y: Tensor, k: int) -> Tensor:
