@@ -2,7 +2,7 @@
 
 A row loop walks the edges of each row (the destinations, or the sources) in one or more sweeps. What the edges of a row
 were reduced to is at hand in the next sweep of the same row, so a softmax is one loop of three sweeps. Products over
-edges cut a loop into kernels that run on tiles of whole rows with torch's own product between them.
+edges cut a loop into kernels that take turns with the products on a few whole rows at a time.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Kernel:
 
 @dataclass
 class Product:
-    """A product over the edges of a tile: `mm` into a tile, or `mmt` added to a constant."""
+    """A product over edges: `mm` for each of them, or `mmt` summed over all."""
 
     node: Node
 
 
 @dataclass
 class Loop:
-    """Kernels over all edges, or in turns with products over tiles of edges.
+    """Kernels over all edges, or in turns with products over a few rows at a time.
 
     Attributes:
         steps: kernels and products in order.
