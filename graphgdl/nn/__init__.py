@@ -31,6 +31,7 @@ from graphgdl.nn.gin_conv import GINConv
 from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
+from graphgdl.nn.grid_conv_transpose import GridConvTranspose
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
@@ -54,6 +55,7 @@ __all__ = [
     "GraphNorm",
     "GraphSizeNorm",
     "GridConv",
+    "GridConvTranspose",
     "InstanceNorm",
     "LayerNorm",
     "Lowered",

@@ -11,31 +11,23 @@ Differs: nothing; with torch, whose options and weights these are, it is cross-c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graphgdl.domains.structure import Grid
-from graphgdl.domains.window import MODES, Window
-from graphgdl.nn.grid_inputs import check_grid, kernel_options, window_of
+from graphgdl.domains.window import MODES, Taps, Window
+from graphgdl.nn.grid_inputs import check_channels, check_grid, kernel_options, window_of
+from graphgdl.nn.grid_lowering import OnGrid
 from graphgdl.nn.grid_torch import convolve
-from graphgdl.nn.lowering import Call, Lowered, Lowering
 from graphgdl.nn.memo import remembered
 
 Sizes = int | Sequence[int]
 
 
-class Convolution:
-    """The form `'conv'`: torch's convolution, which needs no edge."""
-
-    def prepare(self, layer: Lowered, call: Call) -> Callable[[], Any] | str:
-        """Return why torch's convolution does not apply: `GridConv` runs it, where it does, before there are edges."""
-        return layer.no_convolution() or "the edges are built already"
-
-
-class GridConv(Lowered):
+class GridConv(OnGrid):
     r"""A convolution over a `Grid`; options, weights and state dict are those of `torch.nn.Conv1d`, `Conv2d`, `Conv3d`.
 
     The features stay (n, c), nodes in row-major order, which is torch's channels-last layout: nothing is copied.
@@ -71,8 +63,6 @@ class GridConv(Lowered):
         [8.0, -4.0, -8.0, 4.0]
     """
 
-    lowerings: ClassVar[dict[str, Lowering]] = {"conv": Convolution(), **Lowered.lowerings}
-
     def __init__(
         self,
         in_channels: int,
@@ -89,9 +79,7 @@ class GridConv(Lowered):
         super().__init__(aggr="add")
         options = kernel_options(dim, kernel_size, stride, dilation, padding)
         self.dim, self.kernel_size, self.stride, self.dilation, self.ends = options
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if groups < 1 or channels % groups:
-                raise ValueError(f"`{name}` must be a multiple of `groups` {groups}, got {channels}")
+        check_channels(groups, in_channels=in_channels, out_channels=out_channels)
         if padding_mode is not None and padding_mode not in MODES:
             raise ValueError(f"`padding_mode` must be one of {MODES} or None, got {padding_mode!r}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
@@ -144,27 +132,15 @@ class GridConv(Lowered):
         """Add the bias."""
         return inputs if self.bias is None else inputs + self.bias
 
-    def no_convolution(self) -> str | None:
-        """Return why torch's convolution would not compute this layer, or None."""
-        if self.dim > 3:
-            return f"torch convolves grids of 1, 2 or 3 axes, not {self.dim}"
-        for name in ("message", "aggregate", "update", "message_and_aggregate"):
-            if getattr(type(self), name) is not getattr(GridConv, name) or name in self.__dict__:
-                return f"`{name}` is overridden"
-        return self._customised()
-
     def _window(self, grid: Grid) -> Window:
         return window_of(grid, self.kernel_size, self.stride, self.dilation, self.ends, self.padding_mode)
 
-    def _run(self, step: str, structure: Any, size: Any, inputs: dict[str, Any]) -> Any:
-        """Run the convolution where it applies, and otherwise build the edges."""
-        window, x = self._window(structure), inputs["x"]
-        if self._lowering in ("auto", "conv") and self.no_convolution() is None:
-            self._note(step, "conv", {})
-            return convolve(x, structure, window, self.weight, self.bias, self.groups)
-        taps = remembered(structure.ptr, ("taps", window, structure.shape), lambda: window.taps(structure))
-        ends = (structure.num_nodes, self.grid(structure).num_nodes)
-        return super()._run(step, taps.edge_index, ends, {"x": (x, None), "counts": taps.counts})
+    def _taps(self, structure: Grid) -> Taps:
+        window = self._window(structure)
+        return remembered(structure.ptr, ("taps", window, structure.shape), lambda: window.taps(structure))
+
+    def _by_torch(self, x: Tensor, structure: Grid) -> Tensor:
+        return convolve(x, structure, self._window(structure), self.weight, self.bias, self.groups)
 
     def __repr__(self) -> str:
         options = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"

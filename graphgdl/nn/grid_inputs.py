@@ -36,9 +36,9 @@ def kernel_options(dim: int | None, kernel_size: Any, stride: Any, dilation: Any
     axes = lengths[0] if dim is None else dim
     if axes < 1:
         raise ValueError(f"`dim` must be at least 1, got {axes}")
-    size = _each_axis("kernel_size", kernel_size, axes, 1)
-    step = _each_axis("stride", stride, axes, 1)
-    spread = _each_axis("dilation", dilation, axes, 1)
+    size = each_axis("kernel_size", kernel_size, axes, 1)
+    step = each_axis("stride", stride, axes, 1)
+    spread = each_axis("dilation", dilation, axes, 1)
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
             raise ValueError(f"`padding` must be numbers, 'same' or 'valid', got {padding!r}")
@@ -46,16 +46,32 @@ def kernel_options(dim: int | None, kernel_size: Any, stride: Any, dilation: Any
             raise ValueError(f"`padding` 'same' needs stride 1, got {step}; pad by numbers")
         reach = [d * (k - 1) * (padding == "same") for k, d in zip(size, spread)]
         return Options(axes, size, step, spread, tuple((r // 2, r - r // 2) for r in reach))
-    return Options(axes, size, step, spread, tuple((p, p) for p in _each_axis("padding", padding, axes, 0)))
+    return Options(axes, size, step, spread, tuple((p, p) for p in each_axis("padding", padding, axes, 0)))
 
 
-def _each_axis(name: str, value: Any, dim: int, least: int) -> tuple[int, ...]:
+def each_axis(name: str, value: Any, dim: int, least: int) -> tuple[int, ...]:
+    """Return one integer for each axis.
+
+    Raises:
+        ValueError: another number of them, no integers, or one below `least`.
+    """
     values = tuple(value) if isinstance(value, Sequence) else (value,) * dim
     if len(values) != dim or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in values):
         raise ValueError(
             f"`{name}` must be one integer or {dim}, one for each axis, each at least {least}, got {value}"
         )
     return values
+
+
+def check_channels(groups: int, **channels: int) -> None:
+    """Refuse channels that do not fall into groups.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, count in channels.items():
+        if groups < 1 or count % groups:
+            raise ValueError(f"`{name}` must be a multiple of `groups` {groups}, got {count}")
 
 
 def check_grid(structure: Any, x: Any, dim: int, channels: int | None) -> None:

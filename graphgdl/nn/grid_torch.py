@@ -13,6 +13,7 @@ from graphgdl.domains.structure import Grid
 from graphgdl.domains.window import Window, runs
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TRANSPOSED: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 def convolve(x: Tensor, grid: Grid, window: Window, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
@@ -22,6 +23,30 @@ def convolve(x: Tensor, grid: Grid, window: Window, weight: Tensor, bias: Tensor
     for images, padding in _images(x, grid, window):
         out = convolution(images, weight, bias, window.stride, padding, window.dilation, groups)
         outs.append(out.movedim(1, -1).flatten(0, -2))
+    return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+def convolve_transposed(
+    x: Tensor, grid: Grid, window: Window, weight: Tensor, bias: Tensor | None, groups: int, more: tuple[int, ...]
+) -> Tensor:
+    """Return the transposed convolution of features (n, c) with a weight (c, c_out / groups, *kernel).
+
+    Along a ring the nodes whose windows reach round it stand at both ends, and what they add beyond the result is cut.
+    """
+    convolution = _TRANSPOSED[len(window.size)]
+    outs, first = [], 0
+    for shape, count in runs(grid):
+        last = first + count * math.prod(shape)
+        rows, cut = x[first:last].reshape(count, *shape, x.size(1)), []
+        for axis, (n, k, s, d) in enumerate(zip(shape, window.size, window.stride, window.dilation)):
+            before = window.padding[axis][0]
+            reach = -(-(d * (k - 1) + before) // s) if window.mode[axis] == "circular" else 0
+            if reach:
+                rows = rows.index_select(axis + 1, torch.arange(-reach, n + reach, device=x.device) % n)
+            cut.append(before + reach * s)
+        out = convolution(rows.movedim(-1, 1), weight, bias, window.stride, cut, more, groups, window.dilation)
+        outs.append(out.movedim(1, -1).flatten(0, -2))
+        first = last
     return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 

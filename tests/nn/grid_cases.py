@@ -97,6 +97,19 @@ def by_loops(x, weight, bias, shape, stride, padding, dilation, ring):
     return torch.stack(rows)
 
 
+def derivatives(f, x, parameters, seed=2):
+    """Return the value, the first derivatives, and a Hessian-vector product in every input."""
+    x = x.clone().requires_grad_()
+    leaves = [x, *parameters]
+    out = f(x)
+    first = torch.autograd.grad(out.sin().sum(), leaves, create_graph=True)
+    assert all(grad.requires_grad for grad in first)
+    generator = torch.Generator().manual_seed(seed)
+    along = [torch.randn(grad.shape, generator=generator, dtype=grad.dtype) for grad in first]
+    second = torch.autograd.grad(sum((grad * v).sum() for grad, v in zip(first, along)), leaves)
+    return [out, *first, *second]
+
+
 class Shifts:
     """Shifts of a periodic grid by multiples of `step`; nodes of a grid `step` times as coarse move by one place each."""
 

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from grid_cases import CASES, MODULES, Shifts, by_loops, by_torch
+from grid_cases import CASES, MODULES, Shifts, by_loops, by_torch, derivatives
 from torch import nn
 from torch_geometric.nn import MessagePassing
 
@@ -16,19 +16,6 @@ from graphgdl.nn.grid_torch import _CONVOLUTIONS
 from graphgdl.testing import assert_disjoint_union, assert_equivariant, assert_not_vacuous, assert_twin_fails
 
 LOWERINGS = ("conv", "message")
-
-
-def derivatives(f, x, parameters, seed=2):
-    """Return the value, the first derivatives, and a Hessian-vector product in every input."""
-    x = x.clone().requires_grad_()
-    leaves = [x, *parameters]
-    out = f(x)
-    first = torch.autograd.grad(out.sin().sum(), leaves, create_graph=True)
-    assert all(grad.requires_grad for grad in first)
-    generator = torch.Generator().manual_seed(seed)
-    along = [torch.randn(grad.shape, generator=generator, dtype=grad.dtype) for grad in first]
-    second = torch.autograd.grad(sum((grad * v).sum() for grad, v in zip(first, along)), leaves)
-    return [out, *first, *second]
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")  # torch's, about its own copy
