@@ -34,10 +34,9 @@ def convolve_transposed(
     Along a ring the nodes whose windows reach round it stand at both ends, and what they add beyond the result is cut.
     """
     convolution = _TRANSPOSED[len(window.size)]
-    outs, first = [], 0
-    for shape, count in runs(grid):
-        last = first + count * math.prod(shape)
-        rows, cut = x[first:last].reshape(count, *shape, x.size(1)), []
+    outs = []
+    for shape, rows in _runs(x, grid):
+        cut = []
         for axis, (n, k, s, d) in enumerate(zip(shape, window.size, window.stride, window.dilation)):
             before = window.padding[axis][0]
             reach = -(-(d * (k - 1) + before) // s) if window.mode[axis] == "circular" else 0
@@ -46,17 +45,13 @@ def convolve_transposed(
             cut.append(before + reach * s)
         out = convolution(rows.movedim(-1, 1), weight, bias, window.stride, cut, more, groups, window.dilation)
         outs.append(out.movedim(1, -1).flatten(0, -2))
-        first = last
     return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 
 def _images(x: Tensor, grid: Grid, window: Window) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
     """Yield images (g, c, *shape) for grids of one shape in a row, and the zero padding that is left to torch."""
-    first = 0
-    for shape, count in runs(grid):
+    for shape, rows in _runs(x, grid):
         window.shape(shape)  # refuses in our words
-        last = first + count * math.prod(shape)
-        rows = x[first:last].reshape(count, *shape, x.size(1))
         left = []
         for axis, ((before, after), mode) in enumerate(zip(window.padding, window.mode)):
             own = mode != "zeros" or before != after
@@ -64,7 +59,14 @@ def _images(x: Tensor, grid: Grid, window: Window) -> Iterator[tuple[Tensor, tup
             if own and before + after:
                 rows = _padded(rows, window, axis)
         yield rows.movedim(-1, 1), tuple(left)
-        first = last
+
+
+def _runs(x: Tensor, grid: Grid) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+    """Yield the shape and features (g, *shape, c) of grids of one shape in a row."""
+    found = list(runs(grid))
+    parts = x.split([count * math.prod(shape) for shape, count in found]) if len(found) > 1 else (x,)  # no copy back
+    for (shape, count), rows in zip(found, parts):
+        yield shape, rows.reshape(count, *shape, x.size(1))
 
 
 def _padded(rows: Tensor, window: Window, axis: int) -> Tensor:
