@@ -21,7 +21,7 @@ from graphgdl.domains.structure import Grid
 from graphgdl.domains.window import MODES, Taps, Window
 from graphgdl.nn.grid_inputs import check_channels, check_grid, kernel_options, window_of
 from graphgdl.nn.grid_lowering import OnGrid
-from graphgdl.nn.grid_torch import convolve
+from graphgdl.nn.grid_torch import convolve, weigh
 from graphgdl.nn.memo import remembered
 
 Sizes = int | Sequence[int]
@@ -124,9 +124,8 @@ class GridConv(OnGrid):
 
     def message(self, x_j: Tensor, counts: tuple[int, ...]) -> Tensor:
         """Weight each message by its tap; the edges are sorted by tap, `counts` of them each."""
-        taps = self.weight.view(self.groups, -1, *self.weight.shape[1:]).flatten(3).unbind(3)  # (groups, out, in) each
-        parts = x_j.view(x_j.size(0), self.groups, self.in_channels // self.groups).split(counts)
-        return torch.cat([torch.einsum("egi,goi->ego", rows, w) for rows, w in zip(parts, taps)]).flatten(1)
+        weight = self.weight.view(self.groups, -1, *self.weight.shape[1:]).flatten(3)
+        return weigh(x_j, counts, weight.permute(3, 0, 2, 1))
 
     def update(self, inputs: Tensor) -> Tensor:
         """Add the bias."""

@@ -19,7 +19,7 @@ from graphgdl.domains.structure import Grid
 from graphgdl.domains.window import Taps, Window
 from graphgdl.nn.grid_inputs import check_channels, check_grid, each_axis, kernel_options, window_of
 from graphgdl.nn.grid_lowering import OnGrid
-from graphgdl.nn.grid_torch import convolve_transposed
+from graphgdl.nn.grid_torch import convolve_transposed, weigh
 from graphgdl.nn.memo import remembered
 
 Sizes = int | Sequence[int]
@@ -102,9 +102,8 @@ class GridConvTranspose(OnGrid):
 
     def message(self, x_j: Tensor, counts: tuple[int, ...]) -> Tensor:
         """Weight each message by its tap; the edges are sorted by tap, `counts` of them each."""
-        taps = self.weight.view(self.groups, -1, *self.weight.shape[1:]).flatten(3).unbind(3)  # (groups, in, out) each
-        parts = x_j.view(x_j.size(0), self.groups, -1).split(counts)
-        return torch.cat([torch.einsum("egi,gio->ego", rows, w) for rows, w in zip(parts, taps)]).flatten(1)
+        weight = self.weight.view(self.groups, -1, *self.weight.shape[1:]).flatten(3)
+        return weigh(x_j, counts, weight.permute(3, 0, 1, 2))
 
     def update(self, inputs: Tensor) -> Tensor:
         """Add the bias."""

@@ -1,4 +1,4 @@
-"""Windows over grids by torch's own kernels: node-major features (n, c) are channels-last images, without a copy."""
+"""Windows over grids in matrices: torch's own kernels on node-major features (n, c), which are channels-last images."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ def convolve_transposed(
         out = convolution(rows.movedim(-1, 1), weight, bias, window.stride, cut, more, groups, window.dilation)
         outs.append(out.movedim(1, -1).flatten(0, -2))
     return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+def weigh(x_j: Tensor, counts: tuple[int, ...], weight: Tensor) -> Tensor:
+    """Multiply messages (e, c), sorted by tap, with the matrices (k, groups, c / groups, c_out / groups) of their taps."""
+    if weight.size(1) == 1:
+        return torch.cat([rows @ tap[0] for rows, tap in zip(x_j.split(counts), weight)])
+    parts = x_j.view(x_j.size(0), weight.size(1), -1).split(counts)
+    return torch.cat([torch.einsum("egi,gio->ego", rows, tap) for rows, tap in zip(parts, weight)]).flatten(1)
 
 
 def _images(x: Tensor, grid: Grid, window: Window) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
