@@ -30,6 +30,8 @@ from graphgdl.nn.gcn_conv import GCNConv
 from graphgdl.nn.gin_conv import GINConv
 from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
+from graphgdl.nn.grid_conv import GridConv
+from graphgdl.nn.grid_conv_transpose import GridConvTranspose
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
@@ -52,6 +54,8 @@ __all__ = [
     "GraphMultisetTransformer",
     "GraphNorm",
     "GraphSizeNorm",
+    "GridConv",
+    "GridConvTranspose",
     "InstanceNorm",
     "LayerNorm",
     "Lowered",

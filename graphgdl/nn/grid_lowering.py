@@ -1,0 +1,59 @@
+"""The form `'conv'` of layers on grids: one of torch's kernels, run before any edge is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from graphgdl.domains.structure import Grid
+from graphgdl.domains.window import Taps
+from graphgdl.nn.lowering import Call, Lowered, Lowering
+
+_STEPS = ("message", "aggregate", "update", "message_and_aggregate")
+
+
+class Convolution:
+    """The form `'conv'`, as it is offered once there are edges: the layer has refused it by then."""
+
+    def prepare(self, layer: Lowered, call: Call) -> Callable[[], Any] | str:
+        """Return why torch's kernel does not compute the layer."""
+        return layer.no_convolution() or "the edges are built already"
+
+
+class OnGrid(Lowered):
+    """A layer on grids of `dim` axes: torch's kernel where it computes the layer, else edges sorted by tap."""
+
+    lowerings: ClassVar[dict[str, Lowering]] = {"conv": Convolution(), **Lowered.lowerings}
+    dim: int
+
+    def grid(self, structure: Grid) -> Grid:
+        """Return the grid of the output's nodes, for the next layer."""
+        raise NotImplementedError
+
+    def no_convolution(self) -> str | None:
+        """Return why torch's kernel would not compute this layer, or None."""
+        if self.dim > 3:
+            return f"torch convolves grids of 1, 2 or 3 axes, not {self.dim}"
+        ours = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("graphgdl."))
+        for name in _STEPS:
+            if getattr(type(self), name) is not getattr(ours, name) or name in self.__dict__:
+                return f"`{name}` is overridden"
+        return self._customised()
+
+    def _taps(self, structure: Grid) -> Taps:
+        """Return the edges to the nodes of `self.grid(structure)`."""
+        raise NotImplementedError
+
+    def _by_torch(self, x: Tensor, structure: Grid) -> Tensor:
+        """Return the layer's output by torch's kernel."""
+        raise NotImplementedError
+
+    def _run(self, step: str, structure: Any, size: Any, inputs: dict[str, Any]) -> Any:
+        x = inputs["x"]
+        if self._lowering in ("auto", "conv") and self.no_convolution() is None:
+            self._note(step, "conv", {})
+            return self._by_torch(x, structure)
+        taps, ends = self._taps(structure), (structure.num_nodes, self.grid(structure).num_nodes)
+        return super()._run(step, taps.edge_index, ends, {"x": (x, None), "counts": taps.counts})
