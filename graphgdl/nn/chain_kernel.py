@@ -1,0 +1,72 @@
+"""The lowering `'rnn'`: recurrence along a `Chain` by torch's kernels, chains of unequal length without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphgdl.domains.structure import Chain
+from graphgdl.nn.chain_rows import chain_rows, permuted
+from graphgdl.nn.lowering import Call, Lowered
+
+Kernel = Callable[..., tuple[Tensor, ...]]
+"""One of torch's: (input, state, weights, bias, layers, dropout, train, bidirectional, batch first) -> (out, *state)."""
+
+
+class TorchKernel:
+    """The form of a whole recurrence that torch's kernels compute; what of it is left to `propagate` has none."""
+
+    def prepare(self, layer: Lowered, call: Call) -> Callable[[], Any] | str:
+        """Return why the recurrence goes step by step."""
+        return getattr(layer, "_stepwise", None) or "a single step is a message"
+
+
+@torch.compiler.disable
+def run_kernel(
+    kernel: Kernel, x: Tensor, chain: Chain, reverse: bool, weights: Sequence[Tensor], state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run one layer in one direction.
+
+    Args:
+        kernel: `torch._VF.lstm` or one of its kin.
+        x: (n, c) values of the nodes.
+        chain: the chains.
+        reverse: from the last node of each chain to the first.
+        weights: weight_ih, weight_hh and, where there is a bias, bias_ih and bias_hh.
+        state: the tensors of the initial state, (g, h) each.
+
+    Returns:
+        (n, h) outputs in the order of the nodes, and the final state of each chain in the form of `state`.
+    """
+    rows = chain_rows(chain, reverse)
+    if len(rows.blocks) == 1 and rows.blocks[0][1] == chain.num_graphs:
+        ((positions, width),) = rows.blocks
+        block = x.view(width, positions, -1).transpose(0, 1)
+        out, state = _run_block(kernel, block.flip(0) if reverse else block, weights, state)
+        return (out.flip(0) if reverse else out).transpose(0, 1).reshape(x.size(0), -1), state
+    x = permuted(x, rows.nodes, rows.rows)
+    state = tuple(permuted(s, rows.chains, rows.places) for s in state)
+    outs, ends, start = [], [], 0
+    for positions, width in rows.blocks:
+        ends.append(tuple(s[width:] for s in state))
+        block = x[start : start + positions * width].view(positions, width, -1)
+        out, state = _run_block(kernel, block, weights, tuple(s[:width] for s in state))
+        outs.append(out.reshape(positions * width, -1))
+        start += positions * width
+    ends.append(state)
+    final = [torch.cat(parts) for parts in zip(*reversed(ends))]  # the shortest chains ended first
+    out = torch.cat(outs) if outs else x.new_zeros(0, final[0].size(1))
+    return permuted(out, rows.rows, rows.nodes), tuple(permuted(s, rows.places, rows.chains) for s in final)
+
+
+def _run_block(
+    kernel: Kernel, block: Tensor, weights: Sequence[Tensor], state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run chains of equal length, (positions, chains, c)."""
+    hidden = tuple(s[None].contiguous() for s in state)
+    given: Any = hidden if len(hidden) > 1 else hidden[0]
+    out, *last = kernel(block, given, list(weights), len(weights) > 2, 1, 0.0, False, False, False)
+    return out, tuple(s[0] for s in last)
