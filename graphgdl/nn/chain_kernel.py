@@ -68,5 +68,6 @@ def _run_block(
     """Run chains of equal length, (positions, chains, c)."""
     hidden = tuple(s[None].contiguous() for s in state)
     given: Any = hidden if len(hidden) > 1 else hidden[0]
+    block = block.contiguous()  # once: oneDNN would copy it again in the backward pass
     out, *last = kernel(block, given, list(weights), len(weights) > 2, 1, 0.0, False, False, False)
     return out, tuple(s[0] for s in last)
