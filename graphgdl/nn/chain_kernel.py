@@ -1,4 +1,4 @@
-"""The lowering `'rnn'`: recurrence along a `Chain` by torch's kernels, chains of unequal length without padding."""
+"""The lowering `'rnn'`: recurrence along a `Chain` by torch's kernels, chains of unequal length hardly padded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphgdl.domains.structure import Chain
-from graphgdl.nn.chain_rows import chain_rows, permuted
+from graphgdl.nn.chain_rows import chain_rows, collect, spread
 from graphgdl.nn.lowering import Call, Lowered
 
 Kernel = Callable[..., tuple[Tensor, ...]]
@@ -26,7 +26,13 @@ class TorchKernel:
 
 @torch.compiler.disable
 def run_kernel(
-    kernel: Kernel, x: Tensor, chain: Chain, reverse: bool, weights: Sequence[Tensor], state: tuple[Tensor, ...]
+    kernel: Kernel,
+    x: Tensor,
+    chain: Chain,
+    reverse: bool,
+    weights: Sequence[Tensor],
+    state: tuple[Tensor, ...],
+    overhead: int = 0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run one layer in one direction.
 
@@ -37,19 +43,21 @@ def run_kernel(
         reverse: from the last node of each chain to the first.
         weights: weight_ih, weight_hh and, where there is a bias, bias_ih and bias_hh.
         state: the tensors of the initial state, (g, h) each.
+        overhead: rows that one more call of the kernel costs; see `chain_rows`.
 
     Returns:
-        (n, h) outputs in the order of the nodes, and the final state of each chain in the form of `state`.
+        (n, h) outputs in the order of the nodes, and the final state of each chain in the form of `state`,
+        which is right with `overhead` 0 only: the state of a padded chain goes on.
     """
-    rows = chain_rows(chain, reverse)
-    if len(rows.blocks) == 1 and rows.blocks[0][1] == chain.num_graphs:
+    rows = chain_rows(chain, reverse, overhead)
+    if len(rows.blocks) == 1 and rows.blocks[0][0] * chain.num_graphs == chain.num_nodes:  # all of one length
         ((positions, width),) = rows.blocks
         block = x.view(width, positions, -1).transpose(0, 1)
         out, state = _run_block(kernel, block.flip(0) if reverse else block, weights, state)
         return (out.flip(0) if reverse else out).transpose(0, 1).reshape(x.size(0), -1), state
-    x = permuted(x, rows.nodes, rows.rows)
-    state = tuple(permuted(s, rows.chains, rows.places) for s in state)
-    outs, ends, start = [], [], 0
+    x = spread(x, rows)
+    state = tuple(s[rows.chains] for s in state)
+    outs, ends, start = [x.new_zeros(0, weights[1].size(1))], [], 0
     for positions, width in rows.blocks:
         ends.append(tuple(s[width:] for s in state))
         block = x[start : start + positions * width].view(positions, width, -1)
@@ -57,9 +65,8 @@ def run_kernel(
         outs.append(out.reshape(positions * width, -1))
         start += positions * width
     ends.append(state)
-    final = [torch.cat(parts) for parts in zip(*reversed(ends))]  # the shortest chains ended first
-    out = torch.cat(outs) if outs else x.new_zeros(0, final[0].size(1))
-    return permuted(out, rows.rows, rows.nodes), tuple(permuted(s, rows.places, rows.chains) for s in final)
+    final = [torch.cat(parts)[rows.places] for parts in zip(*reversed(ends))]  # the shortest chains ended first
+    return collect(torch.cat(outs), rows), tuple(final)
 
 
 def _run_block(

@@ -27,7 +27,8 @@ from graphgdl.nn.recurrence import Recurrence
 class ChainLSTM(Recurrence):
     r"""The LSTM of `torch.nn.LSTM` along a batch of chains of any lengths; parameters, names and gates are torch's.
 
-    Lowering `'rnn'`: torch's kernels, for a `Chain`. Chains of unequal length cost their nodes only, nothing is padded.
+    Lowering `'rnn'`: torch's kernels, for a `Chain`. Chains of unequal length are cut into blocks and hardly padded;
+    with `return_state` nothing is padded.
 
     Args:
         in_channels: size of each node's features.
@@ -57,6 +58,7 @@ class ChainLSTM(Recurrence):
 
     gates: ClassVar[int] = 4
     state_names: ClassVar[tuple[str, ...]] = ("h_0", "c_0")
+    overhead: ClassVar[int] = 128
 
     def cell(self, x: Tensor, state: Tensor, weights: list[Tensor]) -> Tensor:
         """Return h and c, side by side."""

@@ -1,13 +1,15 @@
-"""Nodes of chains in the order in which a recurrence reaches them.
+"""Nodes of chains in the order in which a recurrence reaches them, cut into blocks for kernels.
 
-Chains of unequal length need no padding: sorted by length, those that have a node at position t are the first ones, so
-that rows ordered by (position, chain) fall into blocks, inside which no chain ends. A block is one call of a kernel.
+Sorted by length, the chains that have a node at position t are the first ones, so that rows ordered by (position, chain)
+fall into blocks inside which no chain ends: one call of a kernel each, nothing padded. Where a call costs as much as many
+rows, blocks are merged: chains that end inside are padded, as far as that is cheaper.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,9 +21,9 @@ class ChainRows(NamedTuple):
     """The rows of a batch of chains in the order of one direction.
 
     Attributes:
-        nodes: node of each row, int64 (n,).
-        rows: row of each node, int64 (n,), the inverse of `nodes`.
-        blocks: (positions, chains) of each block: its rows are positions x chains, and chains never rise.
+        nodes: node of each row, int64 (r,); rows past the end of a chain repeat its last node.
+        rows: row of each node, int64 (n,).
+        blocks: (positions, chains) of each block: its rows are positions x chains, and chains fall.
         chains: the chains by falling length, int64 (g,).
         places: place of each chain in `chains`, int64 (g,), its inverse.
     """
@@ -33,8 +35,13 @@ class ChainRows(NamedTuple):
     places: Tensor
 
 
-def chain_rows(chain: Chain, reverse: bool) -> ChainRows:
-    """Return the rows of `chain`, from first to last node or in reverse; found once per structure.
+def chain_rows(chain: Chain, reverse: bool, overhead: int = 0) -> ChainRows:
+    """Return the rows of `chain`, found once per structure.
+
+    Args:
+        chain: the chains.
+        reverse: from the last node of each chain to the first.
+        overhead: rows that one more block costs; with 0 nothing is padded.
 
     Example:
         >>> rows = chain_rows(Chain([0, 1, 4]), reverse=False)
@@ -42,36 +49,79 @@ def chain_rows(chain: Chain, reverse: bool) -> ChainRows:
         ([1, 0, 2, 3], ((1, 2), (2, 1)))
         >>> chain_rows(Chain([0, 1, 4]), reverse=True).nodes.tolist()
         [3, 0, 2, 1]
+        >>> chain_rows(Chain([0, 1, 4]), reverse=False, overhead=10).nodes.tolist()
+        [1, 0, 2, 0, 3, 0]
     """
-    return remembered(chain.ptr, ("rows", reverse), lambda: _build(chain, reverse))
+    return remembered(chain.ptr, ("rows", reverse, overhead), lambda: _build(chain, reverse, overhead))
 
 
-def _build(chain: Chain, reverse: bool) -> ChainRows:
-    ptr, batch, sizes = chain.ptr, chain.batch, chain.ptr.diff()
+def _build(chain: Chain, reverse: bool, overhead: int) -> ChainRows:
+    sizes, device = chain.ptr.diff(), chain.device
     chains = torch.argsort(sizes, descending=True, stable=True)
-    places = torch.argsort(chains)
-    node = torch.arange(chain.num_nodes, device=ptr.device)
-    position = ptr[1:][batch] - 1 - node if reverse else node - ptr[batch]
-    nodes = torch.argsort(position * max(len(sizes), 1) + places[batch])
-    blocks, start, lengths = [], 0, sizes[chains].tolist()
-    for end in sorted({length for length in lengths if length > 0}):
-        blocks.append((end - start, sum(length >= end for length in lengths)))
-        start = end
-    return ChainRows(nodes, torch.argsort(nodes), tuple(blocks), chains, places)
+    blocks = _blocks(sizes[chains].cpu().numpy(), overhead)
+    empty, start = chains.new_zeros(0), 0
+    positions, places = [empty], [empty]
+    for length, width in blocks:
+        positions.append(torch.arange(start, start + length, device=device).repeat_interleave(width))
+        places.append(torch.arange(width, device=device).repeat(length))
+        start += length
+    position, owner = torch.cat(positions), chains[torch.cat(places)]
+    inside = torch.minimum(position, sizes[owner] - 1)
+    nodes = chain.ptr[1:][owner] - 1 - inside if reverse else chain.ptr[owner] + inside
+    rows = torch.empty(chain.num_nodes, dtype=torch.int64, device=device)
+    real = (position < sizes[owner]).nonzero().flatten()
+    rows[nodes[real]] = real
+    return ChainRows(nodes, rows, blocks, chains, torch.argsort(chains))
 
 
-def permuted(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    """Return ``x[order]`` of a permutation, whose gradient is ``g[inverse]``: a gather, where indexing would scatter."""
-    return _Permuted.apply(x, order, inverse)
+def _blocks(lengths: np.ndarray, overhead: int) -> tuple[tuple[int, int], ...]:
+    """Cut the positions where chains end so that `overhead` per block and the rows of all blocks are the fewest."""
+    ends = np.unique(np.append(lengths, 0))  # 0, then where chains end
+    widths = (lengths >= ends[1:, None]).sum(axis=1)
+    best, cut = np.zeros(len(ends)), [0] * len(ends)
+    for j in range(1, len(ends)):
+        cost = best[:j] + overhead + (ends[j] - ends[:j]) * widths[:j]
+        cut[j] = int(cost.argmin())
+        best[j] = cost[cut[j]]
+    blocks, j = [], len(ends) - 1
+    while j > 0:
+        blocks.append((int(ends[j] - ends[cut[j]]), int(widths[cut[j]])))
+        j = cut[j]
+    return tuple(reversed(blocks))
 
 
-class _Permuted(torch.autograd.Function):
+def spread(x: Tensor, rows: ChainRows) -> Tensor:
+    """Return the values (n, c) of nodes as rows (r, c); the gradient of padding must be zero, as that of `collect` is."""
+    return _Spread.apply(x, rows.nodes, rows.rows)
+
+
+def collect(x: Tensor, rows: ChainRows) -> Tensor:
+    """Return the values (n, c) of nodes from rows (r, c)."""
+    return _Collect.apply(x, rows.rows)
+
+
+class _Spread(torch.autograd.Function):
+    """A gather whose gradient is a gather too, where indexing would add up."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(order, inverse)
-        return x.index_select(0, order)
+    def forward(ctx: Any, x: Tensor, nodes: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return x.index_select(0, nodes)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        order, inverse = ctx.saved_tensors
-        return permuted(grad, inverse, order), None, None
+        return _Collect.apply(grad, *ctx.saved_tensors), None, None
+
+
+class _Collect(torch.autograd.Function):
+    """A gather of different rows: its gradient is copied, where indexing would add up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.length = x.size(0)
+        return x.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad.new_zeros(ctx.length, grad.size(1)).index_copy(0, ctx.saved_tensors[0], grad), None

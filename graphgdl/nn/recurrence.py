@@ -35,6 +35,7 @@ class Recurrence(Lowered, MessagePassing):
     lowerings: ClassVar[dict[str, Lowering]] = {"rnn": TorchKernel(), **Lowered.lowerings}
     gates: ClassVar[int]
     state_names: ClassVar[tuple[str, ...]] = ("h_0",)
+    overhead: ClassVar[int] = 0  # nodes that one call of the kernel costs
     _stepwise: str | None = None
 
     def __init__(
@@ -57,14 +58,13 @@ class Recurrence(Lowered, MessagePassing):
             raise ValueError(f"`dropout` acts between layers, got {dropout} with num_layers=1; use `nn.Dropout` after")
         self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
         self.bias, self.dropout, self.bidirectional = bias, dropout, bidirectional
-        rows = self.gates * hidden_channels
         for layer in range(num_layers):
             width = in_channels if layer == 0 else hidden_channels * (1 + bidirectional)
             for suffix in self._suffixes(layer):
-                for name, shape in (("ih", (rows, width)), ("hh", (rows, hidden_channels))):
-                    self.register_parameter(f"weight_{name}_{suffix}", nn.Parameter(torch.empty(shape)))
-                for name in ("ih", "hh") if bias else ():
-                    self.register_parameter(f"bias_{name}_{suffix}", nn.Parameter(torch.empty(rows)))
+                for name in self._names:
+                    columns = {"weight_ih": [width], "weight_hh": [hidden_channels]}.get(name, [])
+                    values = torch.empty(self.gates * hidden_channels, *columns)
+                    self.register_parameter(f"{name}_{suffix}", nn.Parameter(values))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -101,7 +101,7 @@ class Recurrence(Lowered, MessagePassing):
         if chain is not None and x.size(0) != chain.num_nodes:
             edges_of(chain, x)  # which says so
         state = None if chain is None else self._initial(hx, x, chain)
-        whole = self._choose(x, chain)
+        whole, overhead = self._choose(x, chain), 0 if return_state else self.overhead
         steps = [] if whole else paths_of(edge_index, x, self.bidirectional)
         finals: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
@@ -110,7 +110,7 @@ class Recurrence(Lowered, MessagePassing):
                 weights = [getattr(self, f"{name}_{suffix}") for name in self._names]
                 initial = () if state is None else tuple(s[len(finals)] for s in state)
                 if whole:
-                    out, final = run_kernel(self.kernel(), x, chain, bool(reverse), weights, initial)
+                    out, final = run_kernel(self.kernel(), x, chain, bool(reverse), weights, initial, overhead)
                 else:
                     out, final = self._steps(x, steps[reverse], chain, bool(reverse), weights, initial)
                 outs.append(out)
@@ -120,8 +120,8 @@ class Recurrence(Lowered, MessagePassing):
                 x = F.dropout(x, self.dropout, self.training)
         if not return_state:
             return x
-        last = tuple(torch.stack(parts) for parts in zip(*finals))
-        return x, last if len(last) > 1 else last[0]
+        h, *more = (torch.stack(parts) for parts in zip(*finals))
+        return x, (h, *more) if more else h
 
     def _steps(
         self, x: Tensor, path: list[Step], chain: Chain | None, reverse: bool, weights: list[Tensor], initial: States

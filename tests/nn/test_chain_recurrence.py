@@ -16,11 +16,18 @@ from torch_geometric.typing import SparseTensor
 
 from graphgdl.domains import Chain
 from graphgdl.nn import ChainGRU, ChainLSTM, ChainRNN, explain_lowering
+from graphgdl.nn.chain_rows import chain_rows
 from graphgdl.testing import assert_contract
 
 C, H = 3, 4
 LAYERS = {"RNN": ChainRNN, "GRU": ChainGRU, "LSTM": ChainLSTM}
-LENGTHS = {"equal": (4, 4, 4), "unequal": (3, 1, 5, 0, 3), "one": (6,), "single nodes": (1, 1)}
+LENGTHS = {
+    "equal": (4, 4, 4),
+    "unequal": (3, 1, 5, 0, 3),
+    "no chain empty": (2, 4, 3),
+    "one": (6,),
+    "single nodes": (1, 1),
+}
 OPTIONS = {
     "plain": {},
     "no bias": {"bias": False},
@@ -109,7 +116,13 @@ def test_equals_torch(lowering, kind, lengths, options, with_state):
     )
     for actual, wanted in zip(mine, its, strict=True):
         close(actual, wanted)
-    close(ours(x, chain_of(lengths), hx), expected[0])
+    out = ours(x, chain_of(lengths), hx)  # the state not asked for: blocks may be padded
+    close(out, expected[0])
+    if lowering == "rnn" and kind == "LSTM":
+        expected = chain_by_chain(theirs, x, lengths, states)[:1]
+        its = derivatives(expected, [*leaves, *theirs.parameters()])
+        for actual, wanted in zip(derivatives([out], [*leaves, *ours.parameters()]), its, strict=True):
+            close(actual, wanted)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
@@ -123,7 +136,9 @@ def test_single_precision_kernels(kind, lengths):
         x, *states = [t.detach().to(dtype).requires_grad_() for t in (x, *states)]
         ours.load_state_dict(pair(kind, torch.float32, num_layers=2, bidirectional=True)[1].state_dict())
         results = flat(ours(x, chain_of(LENGTHS[lengths]), tuple(states) if kind == "LSTM" else states[0], True))
-        found.append([*results, *derivatives(results, [x, *states, *ours.parameters()])])
+        padded = [ours(x, chain_of(LENGTHS[lengths]), tuple(states) if kind == "LSTM" else states[0])]
+        leaves = [x, *states, *ours.parameters()]
+        found.append([*results, *padded, *derivatives(results, leaves), *derivatives(padded, leaves)])
     for single, double in zip(*found, strict=True):
         torch.testing.assert_close(single.double(), double, rtol=1e-3, atol=1e-3)
 
@@ -322,6 +337,28 @@ def test_every_form_of_edges():
         close(ours(x, form), expected)
     turned = ours(x, edges.flip(0))
     assert (turned - expected).abs().max() > 1e-3  # the twin: edges turned round
+
+
+@pytest.mark.parametrize("overhead", [0, 1, 3, 10, 1000])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_blocks(reverse, overhead):
+    """Each node has its row, a chain's rows follow its nodes, and no other cut of the positions is cheaper."""
+    lengths = (3, 1, 7, 0, 3, 8, 1)
+    chain = chain_of(lengths)
+    rows = chain_rows(chain, reverse, overhead)
+    assert torch.equal(rows.nodes[rows.rows], torch.arange(23))
+    assert len(rows.nodes) == sum(positions * width for positions, width in rows.blocks)
+    order = [
+        [rows.nodes.tolist()[r] for r in sorted(rows.rows[a:b].tolist())] for a, b in itertools.pairwise(chain.ptr)
+    ]
+    ranges = [list(range(a, b))[:: -1 if reverse else 1] for a, b in itertools.pairwise(chain.ptr.tolist())]
+    assert order == ranges
+    costs = []
+    for cuts in itertools.product((False, True), repeat=7):
+        ends = [0, *(t + 1 for t in range(7) if cuts[t]), 8]
+        costs.append(sum(overhead + (b - a) * sum(n > a for n in lengths) for a, b in itertools.pairwise(ends)))
+    assert min(costs) == len(rows.nodes) + overhead * len(rows.blocks)
+    assert (len(rows.nodes) == 23) == (overhead == 0)
 
 
 @pytest.mark.parametrize("kind", LAYERS)
