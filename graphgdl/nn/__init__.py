@@ -22,6 +22,9 @@ from torch_geometric.nn.norm import (
 )
 
 from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
+from graphgdl.nn.chain_gru import ChainGRU
+from graphgdl.nn.chain_lstm import ChainLSTM
+from graphgdl.nn.chain_rnn import ChainRNN
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
 from graphgdl.nn.gat_conv import GATConv
@@ -42,6 +45,9 @@ __all__ = [
     "Accelerated",
     "AttentionalAggregation",
     "BatchNorm",
+    "ChainGRU",
+    "ChainLSTM",
+    "ChainRNN",
     "DeepSetsAggregation",
     "DiffGroupNorm",
     "EdgeConv",
