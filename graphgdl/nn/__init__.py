@@ -22,6 +22,7 @@ from torch_geometric.nn.norm import (
 )
 
 from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
+from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
 from graphgdl.nn.gat_conv import GATConv
@@ -35,6 +36,7 @@ from graphgdl.nn.nn_conv import NNConv
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
 from graphgdl.nn.transformer_conv import TransformerConv
+from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
 
 __all__ = [
     "Accelerated",
@@ -42,6 +44,7 @@ __all__ = [
     "BatchNorm",
     "DeepSetsAggregation",
     "DiffGroupNorm",
+    "DotProductAttention",
     "EdgeConv",
     "GATConv",
     "GATv2Conv",
@@ -67,6 +70,7 @@ __all__ = [
     "SoftmaxAggregation",
     "SortAggregation",
     "TransformerConv",
+    "TransformerEncoderLayer",
     "accelerate",
     "decelerate",
     "explain_lowering",
