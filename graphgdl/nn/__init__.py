@@ -22,6 +22,7 @@ from torch_geometric.nn.norm import (
 )
 
 from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
+from graphgdl.nn.deep_sets import DeepSets, DeepSetsConv
 from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
@@ -31,6 +32,7 @@ from graphgdl.nn.gcn_conv import GCNConv
 from graphgdl.nn.gin_conv import GINConv
 from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
+from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
@@ -42,7 +44,9 @@ __all__ = [
     "Accelerated",
     "AttentionalAggregation",
     "BatchNorm",
+    "DeepSets",
     "DeepSetsAggregation",
+    "DeepSetsConv",
     "DiffGroupNorm",
     "DotProductAttention",
     "EdgeConv",
@@ -56,6 +60,7 @@ __all__ = [
     "GraphNorm",
     "GraphSizeNorm",
     "InstanceNorm",
+    "JanossyPooling",
     "LayerNorm",
     "Lowered",
     "Lowering",

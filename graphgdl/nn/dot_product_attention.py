@@ -13,7 +13,6 @@ Differs: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -21,24 +20,11 @@ from torch.nn import functional as F
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import softmax
 
-from graphgdl.domains.structure import Structure
-from graphgdl.nn.inputs import edges_of
-from graphgdl.nn.lowering import Call, Compiled, Lowered
+from graphgdl.nn.on_structure import CompiledOnEdges, OnStructure, graph_of
 from graphgdl.nn.sdpa import Sdpa
 
 
-class OnEdges(Compiled):
-    """The compiled form, which builds the edges of a structure."""
-
-    def prepare(self, layer: Lowered, call: Call) -> Callable[[], Any] | str:
-        """Return what runs the step, or the reason why the compiler does not take it."""
-        if isinstance(call.edges, Structure):
-            built = Lowered._call(layer, call.step, call.edges.edge_index, None, call.inputs)
-            return built if isinstance(built, str) else super().prepare(layer, built)
-        return super().prepare(layer, call)
-
-
-class DotProductAttention(Lowered, MessagePassing):
+class DotProductAttention(OnStructure, MessagePassing):
     r"""Attention without parameters; on `Complete(ptr)` the lowering `'sdpa'` builds no edge.
 
     Args:
@@ -50,7 +36,7 @@ class DotProductAttention(Lowered, MessagePassing):
 
     Raises:
         ValueError: `dropout` is no share; `query`, `key`, `value` differ in shape or are not (n, h, c).
-        TypeError, ValueError: see `graphgdl.nn.inputs.edges_of`.
+        TypeError, ValueError: see `graphgdl.nn.on_structure.graph_of`.
 
     Example:
         >>> import torch
@@ -60,7 +46,7 @@ class DotProductAttention(Lowered, MessagePassing):
         >>> assert torch.allclose(out, attend(x, x, x, Complete([0, 2, 5]).edge_index), atol=1e-6)
     """
 
-    lowerings = {"sdpa": Sdpa(), "compiled": OnEdges()}  # noqa: RUF012
+    lowerings = {"sdpa": Sdpa(), "compiled": CompiledOnEdges()}  # noqa: RUF012
 
     def __init__(self, dropout: float = 0.0) -> None:
         if not 0.0 <= dropout <= 1.0:
@@ -75,13 +61,7 @@ class DotProductAttention(Lowered, MessagePassing):
                 f"`query`, `key` and `value` must have one shape (n, h, c), got {tuple(query.shape)}, {tuple(key.shape)} "
                 f"and {tuple(value.shape)}"
             )
-        if not isinstance(edge_index, Structure):
-            edge_index = edges_of(edge_index, query.flatten(1))
-        elif edge_index.num_nodes != query.size(0):
-            raise ValueError(
-                f"`query` must have one row for each of the {edge_index.num_nodes} nodes of the "
-                f"{type(edge_index).__name__}, got {query.size(0)} rows"
-            )
+        edge_index = graph_of(edge_index, query.flatten(1))
         return self.propagate(edge_index, query=query, key=key, value=value)
 
     def message(
@@ -91,8 +71,3 @@ class DotProductAttention(Lowered, MessagePassing):
         scores = (query_i * key_j).sum(dim=-1) / query_i.size(-1) ** 0.5
         alpha = F.dropout(softmax(scores, index, ptr, size_i), self.dropout, self.training)
         return value_j * alpha.unsqueeze(-1)
-
-    def _call(self, step: str, edge_index: Any, size: Any, given: dict[str, Any]) -> Call | str:
-        if isinstance(edge_index, Structure):
-            return Call(step, edge_index, edge_index.num_nodes, edge_index.num_nodes, given)  # type: ignore[arg-type]
-        return super()._call(step, edge_index, size, given)

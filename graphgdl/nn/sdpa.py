@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from graphgdl.domains.structure import Complete
 from graphgdl.nn.lowering import Call, Lowered
 from graphgdl.nn.memo import remembered
+from graphgdl.nn.on_structure import why_not_sets
 
 
 class Blocks(NamedTuple):
@@ -34,12 +35,9 @@ class Sdpa:
     def prepare(self, layer: Lowered, call: Call) -> Callable[[], Tensor] | str:
         """Return what runs the attention, or the reason why the graph is not whole sets."""
         structure: Any = call.edges
-        if not isinstance(structure, Complete):
-            return "the graph is not given as Complete(ptr)"
-        if not structure.self_loops:
-            return "an element does not attend to itself in Complete(ptr, self_loops=False)"
-        if layer.flow != "source_to_target":
-            return f"flow is {layer.flow!r}"
+        reason = why_not_sets(layer, structure)
+        if reason is not None:
+            return reason
         dropout = float(layer.dropout) if layer.training else 0.0
         query, key, value = (call.inputs[name] for name in ("query", "key", "value"))
         return partial(attention_over_sets, query, key, value, structure, dropout)

@@ -116,7 +116,7 @@ def test_edges_are_never_built():
     [
         (Complete([0, 2, 5]).edge_index, "the graph is not given as Complete(ptr)"),
         (Chain([0, 2, 5]), "the graph is not given as Complete(ptr)"),
-        (Complete([0, 2, 5], self_loops=False), "an element does not attend to itself"),
+        (Complete([0, 2, 5], self_loops=False), "an element is not its own neighbour"),
     ],
     ids=["edges", "chain", "no_loops"],
 )
@@ -282,7 +282,7 @@ def test_shape_of_x():
 
 
 def test_rows_of_x():
-    with pytest.raises(ValueError, match="`query` must have one row for each of the 6 nodes of the Complete, got 5"):
+    with pytest.raises(ValueError, match="`x` must have one row for each of the 6 nodes of the Complete, got 5"):
         layer()(torch.zeros(5, 8, dtype=torch.float64), sets([3, 3]))
 
 
