@@ -35,6 +35,7 @@ from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
+from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
 from graphgdl.nn.transformer_conv import TransformerConv
@@ -82,4 +83,5 @@ __all__ = [
     "global_add_pool",
     "global_max_pool",
     "global_mean_pool",
+    "sinusoidal_encoding",
 ]
