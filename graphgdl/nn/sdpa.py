@@ -70,7 +70,7 @@ def _sort_sets(structure: Complete) -> Blocks:
     sizes = structure.ptr.diff()
     in_order, order = sizes.sort(stable=True)
     found, counts = in_order.unique_consecutive(return_counts=True)
-    shapes = tuple(zip(counts.tolist(), found.tolist()))
+    shapes = tuple(zip(counts.tolist(), found.tolist())) or ((0, 0),)  # no set: one empty block
     if bool((sizes.diff() >= 0).all()):
         return Blocks(shapes, None, None)
     n = structure.num_nodes
@@ -88,9 +88,8 @@ def _blockwise(attend: Callable[..., Tensor], blocks: Blocks, *inputs: Tensor) -
     outs = [
         attend(*(t.unflatten(0, shape).transpose(1, 2) for t in parts)).transpose(1, 2).flatten(0, 1)
         for shape, *parts in zip(blocks.shapes, *(t.split(rows) for t in inputs))
-        if min(shape) > 0
     ]
-    out = outs[0] if len(outs) == 1 else torch.cat(outs) if outs else torch.zeros_like(inputs[2])
+    out = outs[0] if len(outs) == 1 else torch.cat(outs)
     return out if blocks.back is None else out.index_select(0, blocks.back)
 
 

@@ -100,6 +100,15 @@ def test_attention_by_its_equation(sizes, name):
     close(attend(query, key, value, structure), loops(query, key, value, sizes))
 
 
+@pytest.mark.parametrize("sizes", [[], [0], [0, 0]], ids=str)
+def test_nothing_to_attend_to(sizes):
+    ours, structure = layer(), sets(sizes)
+    x = features(structure)
+    out = ours(x, structure)
+    assert out.shape == (0, 8)
+    assert torch.autograd.grad(out.sum(), x)[0].shape == (0, 8)
+
+
 def test_edges_are_never_built():
     structure = sets(SIZES["ragged"])
     ours, x = layer(), features(structure)
