@@ -25,6 +25,8 @@ from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
 from graphgdl.nn.chain_gru import ChainGRU
 from graphgdl.nn.chain_lstm import ChainLSTM
 from graphgdl.nn.chain_rnn import ChainRNN
+from graphgdl.nn.deep_sets import DeepSets, DeepSetsConv
+from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
 from graphgdl.nn.gat_conv import GATConv
@@ -35,11 +37,14 @@ from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
+from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
+from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
 from graphgdl.nn.transformer_conv import TransformerConv
+from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
 
 __all__ = [
     "Accelerated",
@@ -48,8 +53,11 @@ __all__ = [
     "ChainGRU",
     "ChainLSTM",
     "ChainRNN",
+    "DeepSets",
     "DeepSetsAggregation",
+    "DeepSetsConv",
     "DiffGroupNorm",
+    "DotProductAttention",
     "EdgeConv",
     "GATConv",
     "GATv2Conv",
@@ -63,6 +71,7 @@ __all__ = [
     "GridConv",
     "GridConvTranspose",
     "InstanceNorm",
+    "JanossyPooling",
     "LayerNorm",
     "Lowered",
     "Lowering",
@@ -77,10 +86,12 @@ __all__ = [
     "SoftmaxAggregation",
     "SortAggregation",
     "TransformerConv",
+    "TransformerEncoderLayer",
     "accelerate",
     "decelerate",
     "explain_lowering",
     "global_add_pool",
     "global_max_pool",
     "global_mean_pool",
+    "sinusoidal_encoding",
 ]
