@@ -3,6 +3,7 @@
 from graphgdl.groups.combine import direct_sum, inflation, tensor_product
 from graphgdl.groups.cosets import quotient, regular
 from graphgdl.groups.euclidean import SE, E
+from graphgdl.groups.field_action import FieldAction, Signal
 from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
 from graphgdl.groups.isometries import Isometries
@@ -20,6 +21,7 @@ __all__ = [
     "Dihedral",
     "DirectProduct",
     "E",
+    "FieldAction",
     "FiniteGroup",
     "Group",
     "Isometries",
@@ -27,6 +29,7 @@ __all__ = [
     "Permutation",
     "Representation",
     "Semidirect",
+    "Signal",
     "Translations",
     "direct_sum",
     "frequency",
