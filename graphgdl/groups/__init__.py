@@ -1,5 +1,45 @@
-"""Groups and how they act: `sample`, `compose`, `inverse`, `act`."""
+"""Groups, their representations, and how they act: `sample`, `compose`, `inverse`, `act`."""
 
+from graphgdl.groups.combine import direct_sum, inflation, tensor_product
+from graphgdl.groups.cosets import quotient, regular
+from graphgdl.groups.euclidean import SE, E
+from graphgdl.groups.field_action import FieldAction, Signal
+from graphgdl.groups.finite import Cyclic, Dihedral
+from graphgdl.groups.group import FiniteGroup, Group
+from graphgdl.groups.isometries import Isometries
+from graphgdl.groups.orthogonal import SO, O
 from graphgdl.groups.permutation import Permutation
+from graphgdl.groups.product import DirectProduct
+from graphgdl.groups.representation import Representation, frequency, sign, standard, trivial
+from graphgdl.groups.semidirect import Semidirect, p4, p4m
+from graphgdl.groups.translations import Translations
 
-__all__ = ["Permutation"]
+__all__ = [
+    "SE",
+    "SO",
+    "Cyclic",
+    "Dihedral",
+    "DirectProduct",
+    "E",
+    "FieldAction",
+    "FiniteGroup",
+    "Group",
+    "Isometries",
+    "O",
+    "Permutation",
+    "Representation",
+    "Semidirect",
+    "Signal",
+    "Translations",
+    "direct_sum",
+    "frequency",
+    "inflation",
+    "p4",
+    "p4m",
+    "quotient",
+    "regular",
+    "sign",
+    "standard",
+    "tensor_product",
+    "trivial",
+]

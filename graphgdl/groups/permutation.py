@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
-T = TypeVar("T", Tensor, Data)
+from graphgdl.groups.group import Group, T
 
 
-class Permutation:
+class Permutation(Group):
     """Permutations of n nodes; an element is an int64 tensor (n,), and node v becomes node g[v].
 
     Args:
