@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from . import interpret
-from .ir import Node, Program, Shape
+from .ir import Program
+from .node import Node, Shape
 from .tape import LARGEST_DIMENSION, SPACES, Refused, Value, mentioned
 from .terms import Term
 

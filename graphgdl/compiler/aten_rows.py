@@ -7,7 +7,7 @@ from typing import Any
 
 from .arrays import Array, layout
 from .aten_positions import Positions
-from .ir import is_zero
+from .node import is_zero
 from .tape import SPACES, Refused, Value, end_of
 
 ENDS = ("src", "dst")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .arrays import Array, Arrays, layout
-from .ir import Node
+from .node import Node
 from .tape import Refused, Value
 from .terms import Term, sigmoid
 

@@ -15,9 +15,9 @@ from graphgdl.ops.cpu import pool
 
 from . import jit, llvm_products
 from .interpret import DTYPES
-from .ir import Node
 from .kernel import CompiledKernel, Sums, Values, number_of_parts
 from .llvm_blocks import COPY, HEAD, KERNEL, PRODUCT, STEP, WALK
+from .node import Node
 from .schedule import Loop, Product
 from .topology import Loops, Topology
 
@@ -65,6 +65,9 @@ class Blocks:
         self.constants = {a for p in products for a in p.args if a.space != "E"}
         self.tile = [n for n in loop.tile if n in loop.shared]
         self.block = [n for n in [*loop.tile, *self.copied] if n not in loop.shared]
+        self.tile_bytes, self.block_bytes, self.sum_bytes = (
+            max(sum(map(_bytes, nodes)), 1) for nodes in (self.tile, self.block, self.sums)
+        )
         self.functions = {p: _function(p) for p in products}
         (self.walk,) = jit.compiled(WALK, ["walk"])
         self.work = sum(k.work for k in self.kernels if not k.kernel.adds) + sum(map(_work, products))
@@ -77,8 +80,7 @@ class Blocks:
         for node in (*self.copied, *self.constants):
             env[node] = env[node].contiguous()
         if self.others:
-            size = max(TILE_EDGES, TILE_BYTES // max(sum(map(_bytes, self.tile)), 1))
-            tiles = graph.tiles(self.end, size, self.pieces)
+            tiles = graph.tiles(self.end, max(TILE_EDGES, TILE_BYTES // self.tile_bytes), self.pieces)
             longest = max((t.last - t.first for t in tiles), default=0)
             env.update({n: torch.empty((longest, *n.shape), dtype=DTYPES[n.dtype]) for n in self.tile})
             for tile in tiles:
@@ -96,9 +98,9 @@ class Blocks:
 
     def _over(self, rows: Loops, env: Values, sums: Sums) -> None:
         """Walk the rows of a tile."""
-        bounds, longest = rows.blocks(max(BLOCK_EDGES, BLOCK_BYTES // max(sum(map(_bytes, self.block)), 1)))
+        bounds, longest = rows.blocks(max(BLOCK_EDGES, BLOCK_BYTES // self.block_bytes))
         blocks = len(bounds) - 1
-        most = min(blocks, SUM_BYTES // max(sum(map(_bytes, self.sums)), 1))
+        most = min(blocks, SUM_BYTES // self.sum_bytes)
         count = max(1, min(most, number_of_parts(rows, self.work)))
         for node in self.sums:
             sums.setdefault(node, []).append(torch.zeros((count, *node.shape), dtype=DTYPES[node.dtype]))

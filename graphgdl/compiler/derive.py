@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .execute import Executable
-from .ir import REDUCTIONS, Node, Program, is_tiled, topological
+from .ir import Program
+from .node import REDUCTIONS, Node, is_tiled, topological
 from .schedule import THIN, costly
 from .tape import Tape
 from .topology import Topology

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .device_topology import DeviceTopology, Loops
 from .interpret import DTYPES, evaluate
-from .ir import Node
+from .node import Node
 from .schedule import Host, Kernel, Loop, Product, Step, schedule
 from .tiles import product
 from .triton_launch import combine, launch

@@ -10,8 +10,8 @@ from torch import Tensor
 from . import jit, llvm
 from .blocks import Blocks
 from .interpret import evaluate
-from .ir import Node
 from .kernel import CompiledKernel, Values
+from .node import Node
 from .schedule import Host, Kernel, Step, schedule
 from .topology import Topology
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .ir import POINTWISE, Node, topological
+from .node import POINTWISE, Node, topological
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "bool": torch.bool}
 

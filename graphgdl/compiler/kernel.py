@@ -13,7 +13,7 @@ from graphgdl.ops.cpu import pool
 
 from . import jit, llvm
 from .interpret import DTYPES
-from .ir import REDUCTIONS, Node
+from .node import REDUCTIONS, Node
 from .schedule import Kernel
 from .topology import Loops, Topology
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .ir import REDUCTIONS, Node
 from .llvm_arrays import Arrays
 from .llvm_pointwise import ATTRIBUTES
 from .llvm_reductions import Reduction
 from .llvm_values import Values
 from .llvm_vectors import EDGE, ENTRY, ROW, TYPES, Builder, Vector, literal
+from .node import REDUCTIONS, Node
 from .schedule import Host, Kernel, Product, Step
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .ir import Node
 from .llvm_vectors import ALIGN, EDGE, ENTRY, ROW, Builder, Lanes, Vector
+from .node import Node
 
 AHEAD = 8  # edges on: about as long as the memory takes
 LINE = 64  # bytes that memory gives at once

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import vector_math
-from .ir import HEAVY
 from .llvm_vectors import FAST, Builder, Vector, literal, vector_type
+from .node import HEAVY
 from .tape import Refused
 
 # a single-precision division of finite numbers is an estimate and one step of Newton's, good to the last bit or two

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .ir import Node
 from .llvm_arrays import Arrays
 from .llvm_vectors import EDGE, ENTRY, ROW, Builder, Lanes, Vector, literal, vector_type
+from .node import Node
 
 
 def uniform(code: Builder, arrays: Arrays, node: Node, lanes: Lanes) -> Vector:

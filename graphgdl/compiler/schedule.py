@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .ir import HEAVY, REDUCTIONS, SUMS_TO_CONSTANT, Node, is_tiled, topological
+from .node import HEAVY, REDUCTIONS, SUMS_TO_CONSTANT, Node, is_tiled, topological
 from .tape import Refused
 
 THIN = 16  # features up to which a value per edge may be kept instead of being computed again

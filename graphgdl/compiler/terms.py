@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .ir import Node, Program
+from .ir import Program
+from .node import Node
 
 
 def _binary(op: str, swapped: bool = False) -> Callable[[Term, Any], Term]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .interpret import DTYPES, outer_sum
-from .ir import Node
+from .node import Node
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,20 +7,21 @@ from typing import Any
 
 import torch
 
-from . import ir
 from .arrays import DTYPES, Array, layout
 from .aten_products import Products
 from .aten_rows import Rows
 from .aten_sums import Sums
 from .aten_views import Views
 from .formulas import FORMULAS
-from .ir import Node, Program
+from .ir import Program
+from .node import POINTWISE as LOOP_POINTWISE
+from .node import Node
 from .tape import Refused, Tape, Value, mentioned, replaced
 from .terms import Term
 
 # ATen ops that are pointwise ops of the loop program under another name
 POINTWISE = {"sgn": "sign", "logical_and": "and", "bitwise_and": "and", "logical_or": "or", "bitwise_or": "or"}
-POINTWISE |= {"logical_not": "not", "bitwise_not": "not"} | {op: op for op in ir.POINTWISE if op not in FORMULAS}
+POINTWISE |= {"logical_not": "not", "bitwise_not": "not"} | {op: op for op in LOOP_POINTWISE if op not in FORMULAS}
 COPIES = {"clone", "alias", "detach", "contiguous", "lift_fresh_copy"}
 FILLS = {"zeros": 0.0, "zeros_like": 0.0, "new_zeros": 0.0, "ones": 1.0, "ones_like": 1.0, "new_ones": 1.0}
 FILLS |= {"empty": 0.0, "empty_like": 0.0, "new_empty": 0.0, "new_empty_strided": 0.0}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from .ir import Node, Shape
+from .node import Node, Shape
 from .tape import Refused
 
 MAX_RUNS = 32  # pieces of one irregular slice

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .device_topology import Lanes, Loops
 from .interpret import DTYPES
-from .ir import Node
+from .node import Node
 from .triton_printer import Source
 
 REGISTERS = 32  # 32-bit registers of one thread for the tensors that are alive together

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .ir import Node
+from .node import Node
 from .schedule import Kernel
 from .tape import Refused
 from .triton_index import Axes, Digit, Index, Split, flat, number, power_of_two, spread

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .ir import REDUCTIONS, Node
+from .node import REDUCTIONS, Node
 from .schedule import Kernel
 from .tape import Refused
 from .triton_index import (

@@ -4,9 +4,11 @@ from graphgdl.groups.combine import direct_sum, inflation, tensor_product
 from graphgdl.groups.cosets import quotient, regular
 from graphgdl.groups.euclidean import SE, E
 from graphgdl.groups.field_action import FieldAction, Signal
+from graphgdl.groups.field_type import FieldType, scalars
 from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
 from graphgdl.groups.isometries import Isometries
+from graphgdl.groups.law import Law
 from graphgdl.groups.orthogonal import SO, O
 from graphgdl.groups.permutation import Permutation
 from graphgdl.groups.product import DirectProduct
@@ -22,9 +24,11 @@ __all__ = [
     "DirectProduct",
     "E",
     "FieldAction",
+    "FieldType",
     "FiniteGroup",
     "Group",
     "Isometries",
+    "Law",
     "O",
     "Permutation",
     "Representation",
@@ -38,6 +42,7 @@ __all__ = [
     "p4m",
     "quotient",
     "regular",
+    "scalars",
     "sign",
     "standard",
     "tensor_product",

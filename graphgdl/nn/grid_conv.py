@@ -104,13 +104,6 @@ class GridConv(OnGrid):
             layer.register_parameter(name, parameter)
         return layer.train(conv.training)
 
-    def reset_parameters(self) -> None:
-        """Draw the parameters as torch does, from the same random numbers."""
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        if self.bias is not None:
-            bound = self.weight[0].numel() ** -0.5
-            nn.init.uniform_(self.bias, -bound, bound)
-
     def grid(self, structure: Grid) -> Grid:
         """Return the grid of the output's nodes, for the next layer."""
         window = self._window(structure)
@@ -126,10 +119,6 @@ class GridConv(OnGrid):
         """Weight each message by its tap; the edges are sorted by tap, `counts` of them each."""
         weight = self.weight.view(self.groups, -1, *self.weight.shape[1:]).flatten(3)
         return weigh(x_j, counts, weight.permute(3, 0, 2, 1))
-
-    def update(self, inputs: Tensor) -> Tensor:
-        """Add the bias."""
-        return inputs if self.bias is None else inputs + self.bias
 
     def _window(self, grid: Grid) -> Window:
         return window_of(grid, self.kernel_size, self.stride, self.dilation, self.ends, self.padding_mode)

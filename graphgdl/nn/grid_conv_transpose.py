@@ -82,13 +82,6 @@ class GridConvTranspose(OnGrid):
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draw the parameters as torch does, from the same random numbers."""
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        if self.bias is not None:
-            bound = self.weight[0].numel() ** -0.5
-            nn.init.uniform_(self.bias, -bound, bound)
-
     def grid(self, structure: Grid) -> Grid:
         """Return the grid of the output's nodes, for the next layer."""
         kind = (structure.shape, structure.periodic, structure.diagonal, self.stride, self.ends)
@@ -104,10 +97,6 @@ class GridConvTranspose(OnGrid):
         """Weight each message by its tap; the edges are sorted by tap, `counts` of them each."""
         weight = self.weight.view(self.groups, -1, *self.weight.shape[1:]).flatten(3)
         return weigh(x_j, counts, weight.permute(3, 0, 1, 2))
-
-    def update(self, inputs: Tensor) -> Tensor:
-        """Add the bias."""
-        return inputs if self.bias is None else inputs + self.bias
 
     def _finer(self, grid: Grid) -> Grid:
         shapes = [self._shape(shape, grid.periodic) for shape in grid.shapes]

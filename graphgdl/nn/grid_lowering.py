@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphgdl.domains.structure import Grid
 from graphgdl.domains.window import Taps
@@ -27,10 +27,23 @@ class OnGrid(Lowered):
 
     lowerings: ClassVar[dict[str, Lowering]] = {"conv": Convolution(), **Lowered.lowerings}
     dim: int
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters as torch does, from the same random numbers."""
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        if self.bias is not None:
+            bound = self.weight[0].numel() ** -0.5
+            nn.init.uniform_(self.bias, -bound, bound)
 
     def grid(self, structure: Grid) -> Grid:
         """Return the grid of the output's nodes, for the next layer."""
         raise NotImplementedError
+
+    def update(self, inputs: Tensor) -> Tensor:
+        """Add the bias."""
+        return inputs if self.bias is None else inputs + self.bias
 
     def no_convolution(self) -> str | None:
         """Return why torch's kernel would not compute this layer, or None."""

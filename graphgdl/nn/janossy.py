@@ -8,7 +8,7 @@ marked element, f = exp(q_i k_j) v_j and f = exp(q_i k_j) are numerator and deno
 
 Law: invariant to permutations within each set, equivariant with a marked element; with samples in expectation.
 Power: k = 1 with wide networks suffices in principle; larger k reaches interactions of k elements with narrow ones.
-Source: Murphy et al. (2019), Janossy Pooling, definitions 2.2 and 2.3.
+Source: Murphy et al. (2019), Janossy Pooling, section 2.
 Differs: a tuple may repeat elements (`distinct=False`), and its first may be marked; `reduce` may be the sum.
 """
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from random_graphs import Graph
 
-from graphgdl.compiler.ir import Node
+from graphgdl.compiler.node import Node
 
 
 def _numpy(op: str):

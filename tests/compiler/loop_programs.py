@@ -13,7 +13,8 @@ import torch
 from hypothesis import strategies as st
 from random_graphs import Graph, graphs
 
-from graphgdl.compiler.ir import Node, Program, topological
+from graphgdl.compiler.ir import Program
+from graphgdl.compiler.node import Node, topological
 
 SHAPES = [(), (1,), (3,), (4, 5), (33,), (3, 16), (70,), (130,)]
 EXACT = 2.0**21  # integers below are exact in float32, sums of two included

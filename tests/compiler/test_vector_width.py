@@ -1,4 +1,4 @@
-"""The LLVM text of a schedule can be printed at any time: it is what its executable compiled."""
+"""Vectors of the printed kernels are as wide as the processor's registers bear."""
 
 from __future__ import annotations
 
