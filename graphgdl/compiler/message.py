@@ -23,7 +23,7 @@ from .guards import Guard
 from .ir import Program
 from .prove import fingerprint, prove
 from .tape import Refused
-from .trace import FLOATS, HALVES, Recording, flatten, record, rows_of, twin
+from .trace import FLOATS, HALVES, Recording, flatten, is_twice, record, rows_of, twin
 from .translate import translate
 
 INLINE = 256  # entries of a matrix up to which a product per edge is made inside a row loop
@@ -156,7 +156,7 @@ def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edge
         if isinstance(value, Tensor):
             parts += name, *_signature(value, sizes)
         elif isinstance(value, _PAIR):
-            parts += name, len(value)
+            parts += name, len(value), is_twice(value)
             for side in value:
                 parts += _signature(side, sizes) if isinstance(side, Tensor) else (side, type(side))
         else:
