@@ -29,7 +29,9 @@ from graphgdl.nn.deep_sets import DeepSets, DeepSetsConv
 from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
+from graphgdl.nn.field_norm import FieldNorm
 from graphgdl.nn.gat_conv import GATConv
+from graphgdl.nn.gated_nonlinearity import GatedNonlinearity
 from graphgdl.nn.gatv2_conv import GATv2Conv
 from graphgdl.nn.gcn_conv import GCNConv
 from graphgdl.nn.gin_conv import GINConv
@@ -40,8 +42,11 @@ from graphgdl.nn.grid_conv_transpose import GridConvTranspose
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
+from graphgdl.nn.norm_nonlinearity import NormNonlinearity
+from graphgdl.nn.norm_pool import NormPool
+from graphgdl.nn.pointwise_nonlinearity import PointwiseNonlinearity
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
-from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
+from graphgdl.nn.readout import Readout, global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
@@ -59,11 +64,13 @@ __all__ = [
     "DiffGroupNorm",
     "DotProductAttention",
     "EdgeConv",
+    "FieldNorm",
     "GATConv",
     "GATv2Conv",
     "GCNConv",
     "GINConv",
     "GINEConv",
+    "GatedNonlinearity",
     "GraphConv",
     "GraphMultisetTransformer",
     "GraphNorm",
@@ -79,7 +86,11 @@ __all__ = [
     "MeanSubtractionNorm",
     "MessageNorm",
     "NNConv",
+    "NormNonlinearity",
+    "NormPool",
     "PairNorm",
+    "PointwiseNonlinearity",
+    "Readout",
     "SAGEConv",
     "Set2Set",
     "SetTransformerAggregation",
