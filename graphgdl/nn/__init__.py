@@ -25,7 +25,9 @@ from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
 from graphgdl.nn.chain_gru import ChainGRU
 from graphgdl.nn.chain_lstm import ChainLSTM
 from graphgdl.nn.chain_rnn import ChainRNN
+from graphgdl.nn.coarsening import Coarse, Coarsening, Unpool, cluster_pool
 from graphgdl.nn.deep_sets import DeepSets, DeepSetsConv
+from graphgdl.nn.dense_pool import DiffPool, MinCutPool
 from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
@@ -39,6 +41,7 @@ from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
+from graphgdl.nn.heavy_edge_pool import HeavyEdgePool
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
@@ -48,6 +51,7 @@ from graphgdl.nn.pointwise_nonlinearity import PointwiseNonlinearity
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import Readout, global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.top_k_pool import TopKPool
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
 
@@ -58,10 +62,13 @@ __all__ = [
     "ChainGRU",
     "ChainLSTM",
     "ChainRNN",
+    "Coarse",
+    "Coarsening",
     "DeepSets",
     "DeepSetsAggregation",
     "DeepSetsConv",
     "DiffGroupNorm",
+    "DiffPool",
     "DotProductAttention",
     "EdgeConv",
     "FieldNorm",
@@ -77,6 +84,7 @@ __all__ = [
     "GraphSizeNorm",
     "GridConv",
     "GridConvTranspose",
+    "HeavyEdgePool",
     "InstanceNorm",
     "JanossyPooling",
     "LayerNorm",
@@ -85,6 +93,7 @@ __all__ = [
     "LoweringReport",
     "MeanSubtractionNorm",
     "MessageNorm",
+    "MinCutPool",
     "NNConv",
     "NormNonlinearity",
     "NormPool",
@@ -96,9 +105,12 @@ __all__ = [
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
+    "TopKPool",
     "TransformerConv",
     "TransformerEncoderLayer",
+    "Unpool",
     "accelerate",
+    "cluster_pool",
     "decelerate",
     "explain_lowering",
     "global_add_pool",
