@@ -104,7 +104,8 @@ def _apply(layer: nn.Module, state: State) -> Tensor:
         return layer(state.x, **known)
     if state.domain is None:
         raise ValueError(f"`structure` must be given, since `{layer}` looks at more than one node, got None")
-    return layer(state.x, state.domain, **known)
+    known[next(name for name in _DOMAIN if name in names)] = state.domain
+    return layer(state.x, **known)
 
 
 def _coarser(layer: Coarsening, state: State) -> State:

@@ -95,6 +95,11 @@ def test_one_model_on_any_domain(structure):
         torch.testing.assert_close(model(StructuredData(x(4, 3), structure)), want)
 
 
+def test_positions_reach_a_layer_that_names_them():
+    conv, data = pyg.PointNetConv(nn.Linear(5, 4)), Data(x=x(4, 3), pos=x(4, 2), edge_index=EDGES)
+    torch.testing.assert_close(Blueprint([conv])(data.x, EDGES, pos=data.pos), conv(data.x, data.pos, EDGES))
+
+
 def test_empty_graphs_at_the_end_of_a_batch_keep_their_row():
     data = [Data(x=x(2, 3), edge_index=torch.tensor([[0], [1]])), Data(x=x(0, 3), edge_index=EDGES[:, :0])]
     assert Blueprint([GraphConv(3, 4), Readout()])(Batch.from_data_list(data)).shape == (2, 4)
