@@ -69,7 +69,7 @@ class Blueprint(nn.Module):
                 )
         self.layers = nn.ModuleList(layers)
         self.in_type = first_type(layers)
-        self.out_type: FieldType | None = self.fit(Flow(), "layer").fields
+        self.out_type: FieldType | None = self.fit(Flow(self.in_type), "layer").fields
 
     def forward(
         self, data: Data | Tensor, structure: Any = None, batch: Tensor | None = None, **features: Any

@@ -9,8 +9,8 @@ from torch import nn
 
 from graphgdl.groups import FieldType
 from graphgdl.models.state import State, arguments, is_local, is_readout
-from graphgdl.models.types import PER_CHANNEL, gives, misfit, needs
-from graphgdl.nn import Coarsening, Unpool
+from graphgdl.models.types import PER_CHANNEL, gives, keeps_type, misfit, needs
+from graphgdl.nn.coarsening import Coarsening, Unpool
 
 ROWS = "one row for each graph"
 """The domain after a readout."""
@@ -55,8 +55,7 @@ def fit(layer: nn.Module, flow: Flow, name: str) -> Flow:
     reason = None if flow.fields is None else misfit(layer, flow.fields)
     if reason is not None:
         raise ValueError(f"{title} {reason}, but {flow.fields_from} gives {flow.fields}; {_cure(layer, reason)}")
-    fields = gives(layer, flow.fields)
-    return flow if fields == flow.fields else replace(flow, fields=fields, fields_from=title)
+    return flow if keeps_type(layer) else replace(flow, fields=gives(layer, flow.fields), fields_from=title)
 
 
 def shown(layer: nn.Module) -> str:

@@ -23,43 +23,38 @@ from graphgdl.models.state import State
 from graphgdl.models.types import is_trivial
 
 
-class Skip(nn.Module):
-    """A part of a blueprint with a way round it; the layers lead back to the domain they started from.
+class Skip(Blueprint):
+    """A blueprint with a way round it; the layers lead back to the domain they start from.
 
     Args:
-        layers: what lies on the long way, checked as a `Blueprint` is.
+        layers: what lies on the long way.
         combine: 'cat' joins the channels of both ways, 'add' adds them.
 
     Raises:
         ValueError: an unknown `combine`; layers that do not fit or do not lead back to the domain; channels that cannot be
-            joined or added.
+            joined or added; see also `Blueprint`.
 
     Example:
         >>> from graphgdl.domains import Chain
         >>> from graphgdl.nn import HeavyEdgePool, Unpool
-        >>> coarse = Blueprint([Skip([HeavyEdgePool(), Unpool()])])
-        >>> coarse(torch.tensor([[1.0], [3.0]]), Chain(2)).tolist()
+        >>> Skip([HeavyEdgePool(), Unpool()])(torch.tensor([[1.0], [3.0]]), Chain(2)).tolist()
         [[1.0, 2.0], [3.0, 2.0]]
     """
 
     def __init__(self, layers: Sequence[nn.Module], combine: str = "cat") -> None:
-        super().__init__()
         if combine not in ("cat", "add"):
             raise ValueError(f"`combine` must be 'cat' or 'add', got {combine!r}")
-        self.inner, self.combine = Blueprint(layers), combine
-        self.in_type = self.inner.in_type
-        self.out_type: FieldType | None = None
-        if self.in_type is not None:
-            self.out_type = self.fit(Flow(self.in_type), "`Skip`").fields
+        self.combine = combine
+        super().__init__(layers)
 
     def fit(self, flow: Flow, name: str) -> Flow:
         """Return what is known after both ways have met; see `graphgdl.models.fit`."""
-        after = self.inner.fit(replace(flow, finer=()), name)
-        title = name if name == "`Skip`" else f"{name}, `Skip`,"
+        after = super().fit(replace(flow, finer=()), name)
+        title = "`Skip`" if name == "layer" else f"{name}, `Skip`,"
         if after.finer or after.domain == ROWS:
             raise ValueError(
-                f"{title} must lead back to the nodes it starts from, but {after.domain_from} "
-                f"leaves {after.domain}; undo each pooling by an `Unpool`"
+                f"{title} must lead back to the nodes it starts from, but {after.domain_from} leaves {after.domain}; undo "
+                f"each pooling by an `Unpool`"
             )
         fields = self._fields(flow.fields, after.fields, title)
         domain = (flow.domain, flow.domain_from) if flow.domain else (after.domain, after.domain_from)
@@ -67,7 +62,7 @@ class Skip(nn.Module):
 
     def run(self, state: State) -> State:
         """Return the state after both ways have met."""
-        after = self.inner.run(state)
+        after = super().run(state)
         if after.x.size(0) != state.x.size(0):
             raise ValueError(
                 f"`x` has {state.x.size(0)} nodes on the short way and {after.x.size(0)} on the long one; along each axis "

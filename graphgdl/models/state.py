@@ -14,7 +14,8 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.pool.select import SelectOutput
 
 from graphgdl.domains.structure import Structure
-from graphgdl.nn import Coarsening, DeepSets, JanossyPooling, Readout, Unpool
+from graphgdl.nn import DeepSets, JanossyPooling, Readout, Unpool
+from graphgdl.nn.coarsening import Coarsening
 
 _DOMAIN = ("edge_index", "structure", "adj_t")
 

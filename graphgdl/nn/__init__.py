@@ -25,7 +25,7 @@ from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
 from graphgdl.nn.chain_gru import ChainGRU
 from graphgdl.nn.chain_lstm import ChainLSTM
 from graphgdl.nn.chain_rnn import ChainRNN
-from graphgdl.nn.coarsening import Coarse, Coarsening, Unpool, cluster_pool
+from graphgdl.nn.coarsening import Coarse, Unpool, cluster_pool
 from graphgdl.nn.deep_sets import DeepSets, DeepSetsConv
 from graphgdl.nn.dense_pool import DiffPool, MinCutPool
 from graphgdl.nn.dot_product_attention import DotProductAttention
@@ -63,7 +63,6 @@ __all__ = [
     "ChainLSTM",
     "ChainRNN",
     "Coarse",
-    "Coarsening",
     "DeepSets",
     "DeepSetsAggregation",
     "DeepSetsConv",

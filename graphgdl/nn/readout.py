@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 from graphgdl import ops
+from graphgdl.groups import Law, Permutation
 
 _BACKENDS = ops.available_backends()
 
@@ -97,6 +99,10 @@ class Readout(nn.Module):
         if reduce not in ("sum", "mean", "max"):
             raise ValueError(f"`reduce` must be 'sum', 'mean' or 'max', got {reduce!r}")
         self.reduce = reduce
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations of the nodes."""
+        return (Law(Permutation(int(data.num_nodes or 0)), "permutations of the nodes", invariant=True),)
 
     def forward(self, x: Tensor, batch: Tensor | None = None, size: int | None = None) -> Tensor:
         """Return one row for each graph."""

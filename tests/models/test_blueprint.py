@@ -109,7 +109,7 @@ def test_a_blueprint_is_a_layer():
     inner = Blueprint([GraphConv(3, 4), nn.ReLU()])
     outer = Blueprint([inner, GraphConv(4, 3), Skip([GraphConv(3, 3)], combine="add"), Readout()])
     h = outer.layers[1](inner(x(4, 3), EDGES), EDGES)
-    want = (h + outer.layers[2].inner.layers[0](h, EDGES)).sum(0, keepdim=True)
+    want = (h + outer.layers[2].layers[0](h, EDGES)).sum(0, keepdim=True)
     torch.testing.assert_close(outer(x(4, 3), EDGES), want)
     assert outer.in_type == scalars(3)
     assert outer.out_type == scalars(3)
