@@ -82,16 +82,15 @@ def _worst(module: Module, data: Data, law: Law, dtype: torch.dtype, seed: int, 
 
 
 def _slope(spacings: list[float], errors: list[float]) -> float:
-    """Least-squares slope of log error over log spacing; an error that vanished is no slope at all."""
-    if not all(math.isfinite(e) and e > 0 for e in errors):
-        return -math.inf
-    x, y = ([math.log(v) for v in values] for values in (spacings, errors))
+    """Least-squares slope of log error over log spacing; no number where an error is none."""
+    x, y = [math.log(spacing) for spacing in spacings], [math.log(max(error, 1e-16)) for error in errors]
     mx, my = sum(x) / len(x), sum(y) / len(y)
     return sum((a - mx) * (b - my) for a, b in zip(x, y)) / sum((a - mx) ** 2 for a in x)
 
 
 def _in_distribution(module: Module, data: Data, law: Law, dtype: torch.dtype, seed: int, call: Call) -> Measurement:
     f, x = prepared(module, data, dtype)
+    f.train()
     g = law.group.sample(torch.Generator().manual_seed(seed))
     moved = law.group.act(g, x)
     left, right = [], []
@@ -111,7 +110,7 @@ def _in_distribution(module: Module, data: Data, law: Law, dtype: torch.dtype, s
 
 def _seeded(module: Module, data: Data, draw: int, seed: int, call: Call) -> list[Tensor]:
     torch.manual_seed(2 * SEEDS * seed + draw)
-    return tensors(call(module.train(), data))
+    return tensors(call(module, data))
 
 
 def _flat(out: list[Tensor]) -> Tensor:
