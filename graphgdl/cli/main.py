@@ -11,6 +11,7 @@ import graphgdl
 from graphgdl.cli.bench.ops import ops
 from graphgdl.cli.bench.wl import wl
 from graphgdl.cli.info import info
+from graphgdl.cli.verify import verify
 from graphgdl.cli.warmup import warmup
 
 app = typer.Typer(help="Geometric deep learning as message passing.", no_args_is_help=True, add_completion=False)
@@ -18,6 +19,7 @@ bench = typer.Typer(help="Benchmarks.", no_args_is_help=True)
 bench.command("wl")(wl)
 bench.command("ops")(ops)
 app.add_typer(bench, name="bench")
+app.command("verify")(verify)
 app.command("info")(info)
 app.command("warmup")(warmup)
 

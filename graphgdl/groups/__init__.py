@@ -9,12 +9,14 @@ from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
 from graphgdl.groups.isometries import Isometries
 from graphgdl.groups.law import Law
+from graphgdl.groups.multiples import Multiples
 from graphgdl.groups.orthogonal import SO, O
 from graphgdl.groups.permutation import Permutation
 from graphgdl.groups.product import DirectProduct
 from graphgdl.groups.representation import Representation, frequency, sign, standard, trivial
 from graphgdl.groups.semidirect import Semidirect, p4, p4m
 from graphgdl.groups.translations import Translations
+from graphgdl.groups.young import YoungSubgroup
 
 __all__ = [
     "SE",
@@ -29,12 +31,14 @@ __all__ = [
     "Group",
     "Isometries",
     "Law",
+    "Multiples",
     "O",
     "Permutation",
     "Representation",
     "Semidirect",
     "Signal",
     "Translations",
+    "YoungSubgroup",
     "direct_sum",
     "frequency",
     "inflation",
