@@ -37,6 +37,8 @@ from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
+from graphgdl.nn.grid_pool import GridPool
+from graphgdl.nn.grid_upsample import GridUpsample
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
@@ -70,6 +72,8 @@ __all__ = [
     "GraphSizeNorm",
     "GridConv",
     "GridConvTranspose",
+    "GridPool",
+    "GridUpsample",
     "InstanceNorm",
     "JanossyPooling",
     "LayerNorm",
