@@ -29,6 +29,7 @@ from graphgdl.nn.deep_sets import DeepSets, DeepSetsConv
 from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
+from graphgdl.nn.from_torch import from_torch
 from graphgdl.nn.gat_conv import GATConv
 from graphgdl.nn.gatv2_conv import GATv2Conv
 from graphgdl.nn.gcn_conv import GCNConv
@@ -38,6 +39,8 @@ from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
 from graphgdl.nn.grid_pool import GridPool
+from graphgdl.nn.grid_readout import GridFlatten, GridGlobalPool
+from graphgdl.nn.grid_sequential import GridSequential
 from graphgdl.nn.grid_upsample import GridUpsample
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
@@ -72,7 +75,10 @@ __all__ = [
     "GraphSizeNorm",
     "GridConv",
     "GridConvTranspose",
+    "GridFlatten",
+    "GridGlobalPool",
     "GridPool",
+    "GridSequential",
     "GridUpsample",
     "InstanceNorm",
     "JanossyPooling",
@@ -94,6 +100,7 @@ __all__ = [
     "accelerate",
     "decelerate",
     "explain_lowering",
+    "from_torch",
     "global_add_pool",
     "global_max_pool",
     "global_mean_pool",
