@@ -42,12 +42,16 @@ from graphgdl.nn.grid_pool import GridPool
 from graphgdl.nn.grid_readout import GridFlatten, GridGlobalPool
 from graphgdl.nn.grid_sequential import GridSequential
 from graphgdl.nn.grid_upsample import GridUpsample
+from graphgdl.nn.induced_set_attention_block import InducedSetAttentionBlock
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.multihead_attention_block import MultiheadAttentionBlock
 from graphgdl.nn.nn_conv import NNConv
+from graphgdl.nn.pooling_by_multihead_attention import PoolingByMultiheadAttention
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.set_attention_block import SetAttentionBlock
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
 
@@ -80,6 +84,7 @@ __all__ = [
     "GridPool",
     "GridSequential",
     "GridUpsample",
+    "InducedSetAttentionBlock",
     "InstanceNorm",
     "JanossyPooling",
     "LayerNorm",
@@ -88,10 +93,13 @@ __all__ = [
     "LoweringReport",
     "MeanSubtractionNorm",
     "MessageNorm",
+    "MultiheadAttentionBlock",
     "NNConv",
     "PairNorm",
+    "PoolingByMultiheadAttention",
     "SAGEConv",
     "Set2Set",
+    "SetAttentionBlock",
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
