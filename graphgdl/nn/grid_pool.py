@@ -85,7 +85,7 @@ class GridPool(OnGrid):
         self.dim, self.kernel_size, self.stride, self.dilation, self.ends = options
         if any(before > k // 2 for (before, _), k in zip(self.ends, self.kernel_size)):
             raise ValueError(f"`padding` must be at most half of `kernel_size` {self.kernel_size}, got {padding}")
-        self.mean, self.count_include_pad, self.padding_mode = aggr == "mean", count_include_pad, padding_mode
+        self.reduce, self.count_include_pad, self.padding_mode = aggr, count_include_pad, padding_mode
 
     @classmethod
     def from_torch(cls, pool: nn.Module) -> GridPool:
@@ -128,11 +128,11 @@ class GridPool(OnGrid):
 
     def update(self, inputs: Tensor) -> Tensor:
         """Divide a sum over the window by its size."""
-        return inputs / math.prod(self.kernel_size) if self.mean and self.count_include_pad else inputs
+        return inputs / math.prod(self.kernel_size) if self.reduce == "mean" and self.count_include_pad else inputs
 
     def no_convolution(self) -> str | None:
         """Return why torch's kernel would not compute this layer, or None."""
-        if self.mean and any(d > 1 for d in self.dilation):
+        if self.reduce == "mean" and any(d > 1 for d in self.dilation):
             return f"torch averages over windows without dilation, not {self.dilation}"
         return super().no_convolution()
 
@@ -154,7 +154,7 @@ class GridPool(OnGrid):
         window = self._window(structure)
 
         def kernel(images: Tensor, padding: tuple[int, ...]) -> Tensor:
-            if not self.mean:
+            if self.reduce == "max":
                 return _MAXIMUM[self.dim](images, self.kernel_size, self.stride, padding, self.dilation)
             counted = self.count_include_pad
             return _AVERAGE[self.dim](images, self.kernel_size, self.stride, padding, False, counted)
@@ -162,5 +162,4 @@ class GridPool(OnGrid):
         return slide(x, structure, window, kernel)
 
     def __repr__(self) -> str:
-        aggr = "mean" if self.mean else "max"
-        return f"{type(self).__name__}({self.kernel_size}, {aggr!r}, stride={self.stride})"
+        return f"{type(self).__name__}({self.kernel_size}, {self.reduce!r}, stride={self.stride})"

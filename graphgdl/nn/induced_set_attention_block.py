@@ -47,6 +47,7 @@ class InducedSetAttentionBlock(pyg.InducedSetAttentionBlock):
         if num_induced_points < 1:
             raise ValueError(f"`num_induced_points` must be at least 1, got {num_induced_points}")
         nn.Module.__init__(self)  # PyG's would draw the parameters of its own blocks
+        self.in_channels = self.out_channels = channels
         self.ind = nn.Parameter(torch.empty(1, num_induced_points, channels))
         self.mab1 = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)
         self.mab2 = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)

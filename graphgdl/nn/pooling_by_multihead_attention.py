@@ -46,6 +46,7 @@ class PoolingByMultiheadAttention(pyg.PoolingByMultiheadAttention):
         if num_seed_points < 1:
             raise ValueError(f"`num_seed_points` must be at least 1, got {num_seed_points}")
         nn.Module.__init__(self)  # PyG's would draw the parameters of its own block
+        self.in_channels = self.out_channels = channels
         self.lin = nn.Linear(channels, channels)
         self.seed = nn.Parameter(torch.empty(1, num_seed_points, channels))
         self.mab = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)

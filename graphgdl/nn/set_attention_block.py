@@ -39,6 +39,7 @@ class SetAttentionBlock(pyg.SetAttentionBlock):
 
     def __init__(self, channels: int, heads: int = 1, layer_norm: bool = True, dropout: float = 0.0) -> None:
         nn.Module.__init__(self)  # PyG's would draw the parameters of its own block
+        self.in_channels = self.out_channels = channels
         self.mab = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)
 
     def forward(self, x: Tensor, structure: Any) -> Tensor:

@@ -11,7 +11,9 @@ from grid_cases import Shifts, by_torch, derivatives
 from torch import nn
 
 from graphgdl.domains import Complete, Grid, StructuredData
-from graphgdl.nn import GridPool, GridUpsample, explain_lowering
+from graphgdl.groups import Cyclic, FieldType, regular, standard
+from graphgdl.models import Blueprint
+from graphgdl.nn import GridPool, GridUpsample, NormNonlinearity, PointwiseNonlinearity, explain_lowering
 from graphgdl.testing import assert_disjoint_union, assert_equivariant, assert_not_vacuous, assert_twin_fails
 
 LOWERINGS = ("conv", "compiled", "message")
@@ -199,6 +201,18 @@ def test_from_torch_keeps_the_mode_and_refuses_a_ring_that_torch_would_pad():
 
 def test_repr_of_upsampling():
     assert repr(GridUpsample(2, dim=2)) == "GridUpsample((2, 2))"
+
+
+def test_in_a_blueprint_they_hand_on_grid_and_fields():
+    pool, up = GridPool(2, dim=2), GridUpsample(2, dim=2)
+    x, grid = randn(24, 4), Grid((4, 6), periodic=True)
+    torch.testing.assert_close(Blueprint([pool, up])(x, grid), up(pool(x, grid), pool.grid(grid)))
+    for fields in (regular(Cyclic(4)), standard(Cyclic(4))):
+        local = PointwiseNonlinearity if fields.permutes else NormNonlinearity
+        Blueprint([local(FieldType(fields)), GridPool(2, "mean", dim=2), up])
+    Blueprint([PointwiseNonlinearity(FieldType(regular(Cyclic(4)))), pool])
+    with pytest.raises(ValueError, match=r"layer 1, `GridPool\(.*acts channel by channel, which does not commute"):
+        Blueprint([NormNonlinearity(FieldType(standard(Cyclic(4)))), pool])
 
 
 MISUSES = {
