@@ -3,8 +3,8 @@ r"""SetTransformer: attention within a set, then attention of a few learned seed
 .. math:: r = \operatorname{SAB}(\operatorname{PMA}(\operatorname{ISAB}(\dots \operatorname{ISAB}(W X))))
 
 Law: invariant to permutations within each set; the sets of a batch do not mix.
-Power: universal for continuous invariant functions of sets of one size (Lee et al. 2019, proposition 1); a set and its double
-give one result.
+Power: universal for continuous invariant functions of sets of one size (Lee et al. 2019, proposition 1); a set and its
+double give one result.
 Source: Lee et al. (2019), Set Transformer, section 3.
 Differs: see `graphgdl.nn.MultiheadAttentionBlock`.
 """
