@@ -7,6 +7,7 @@ from graphgdl.groups.field_action import FieldAction, Signal
 from graphgdl.groups.field_type import FieldType, scalars
 from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
+from graphgdl.groups.irreps import irrep
 from graphgdl.groups.isometries import Isometries
 from graphgdl.groups.law import Law
 from graphgdl.groups.multiples import Multiples
@@ -42,6 +43,7 @@ __all__ = [
     "direct_sum",
     "frequency",
     "inflation",
+    "irrep",
     "p4",
     "p4m",
     "quotient",
