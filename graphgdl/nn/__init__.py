@@ -46,6 +46,9 @@ from graphgdl.nn.nn_conv import NNConv
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.steerable_basis import SteerableBasis
+from graphgdl.nn.steerable_conv import SteerableConv
+from graphgdl.nn.steerable_point_conv import SteerablePointConv
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
 
@@ -91,6 +94,9 @@ __all__ = [
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
+    "SteerableBasis",
+    "SteerableConv",
+    "SteerablePointConv",
     "TransformerConv",
     "TransformerEncoderLayer",
     "accelerate",
