@@ -41,6 +41,9 @@ from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
+from graphgdl.nn.group_conv import GroupConv
+from graphgdl.nn.group_lifting_conv import GroupLiftingConv
+from graphgdl.nn.group_pool import GroupPool
 from graphgdl.nn.heavy_edge_pool import HeavyEdgePool
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
@@ -51,6 +54,9 @@ from graphgdl.nn.pointwise_nonlinearity import PointwiseNonlinearity
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import Readout, global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.steerable_basis import SteerableBasis
+from graphgdl.nn.steerable_conv import SteerableConv
+from graphgdl.nn.steerable_point_conv import SteerablePointConv
 from graphgdl.nn.top_k_pool import TopKPool
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
@@ -83,6 +89,9 @@ __all__ = [
     "GraphSizeNorm",
     "GridConv",
     "GridConvTranspose",
+    "GroupConv",
+    "GroupLiftingConv",
+    "GroupPool",
     "HeavyEdgePool",
     "InstanceNorm",
     "JanossyPooling",
@@ -104,6 +113,9 @@ __all__ = [
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
+    "SteerableBasis",
+    "SteerableConv",
+    "SteerablePointConv",
     "TopKPool",
     "TransformerConv",
     "TransformerEncoderLayer",
