@@ -46,6 +46,9 @@ from graphgdl.nn.grid_pool import GridPool
 from graphgdl.nn.grid_readout import GridFlatten, GridGlobalPool
 from graphgdl.nn.grid_sequential import GridSequential
 from graphgdl.nn.grid_upsample import GridUpsample
+from graphgdl.nn.group_conv import GroupConv
+from graphgdl.nn.group_lifting_conv import GroupLiftingConv
+from graphgdl.nn.group_pool import GroupPool
 from graphgdl.nn.heavy_edge_pool import HeavyEdgePool
 from graphgdl.nn.induced_set_attention_block import InducedSetAttentionBlock
 from graphgdl.nn.janossy import JanossyPooling
@@ -60,6 +63,9 @@ from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import Readout, global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
 from graphgdl.nn.set_attention_block import SetAttentionBlock
+from graphgdl.nn.steerable_basis import SteerableBasis
+from graphgdl.nn.steerable_conv import SteerableConv
+from graphgdl.nn.steerable_point_conv import SteerablePointConv
 from graphgdl.nn.top_k_pool import TopKPool
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
@@ -97,6 +103,9 @@ __all__ = [
     "GridPool",
     "GridSequential",
     "GridUpsample",
+    "GroupConv",
+    "GroupLiftingConv",
+    "GroupPool",
     "HeavyEdgePool",
     "InducedSetAttentionBlock",
     "InstanceNorm",
@@ -122,6 +131,9 @@ __all__ = [
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
+    "SteerableBasis",
+    "SteerableConv",
+    "SteerablePointConv",
     "TopKPool",
     "TransformerConv",
     "TransformerEncoderLayer",
