@@ -8,6 +8,7 @@ from graphgdl.groups.field_type import FieldType, scalars
 from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
 from graphgdl.groups.invariants import invariants
+from graphgdl.groups.irreps import irrep
 from graphgdl.groups.isometries import Isometries
 from graphgdl.groups.lattice_stabilizer import LatticeStabilizer
 from graphgdl.groups.law import Law
@@ -50,6 +51,7 @@ __all__ = [
     "frequency",
     "inflation",
     "invariants",
+    "irrep",
     "p4",
     "p4m",
     "quotient",

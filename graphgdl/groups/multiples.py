@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from graphgdl.groups.pullback import Pullback
 from graphgdl.groups.translations import Translations
 
 
-class Multiples:
+class Multiples(Pullback):
     r"""How the shifts of one periodic grid move another, such as a finer one by multiples of a stride s.
 
     .. math:: (g.x)(p) = x(p - s g)
@@ -43,13 +44,12 @@ class Multiples:
                     f"`steps` must take {group} round {grid}, got {tuple(steps)}; let an axis that cannot have size 1 in "
                     f"`group`"
                 )
-        self.group, self.grid, self.steps = group, grid, tuple(steps)
+        super().__init__(group, self._shift, grid)
+        self.grid, self.steps = grid, tuple(steps)
 
-    def act(self, g: Tensor, x: Tensor) -> Tensor:
-        """Move the values (n, ...) of the grid."""
-        shift = self.group.check(g) * torch.tensor(self.steps)
-        ring = torch.tensor(self.grid.periodic)
-        return self.grid.act(torch.where(ring, shift % torch.tensor(self.grid.shape), shift), x)
+    def _shift(self, g: Tensor) -> Tensor:
+        shift, ring = g * torch.tensor(self.steps), torch.tensor(self.grid.periodic)
+        return torch.where(ring, shift % torch.tensor(self.grid.shape), shift)
 
     def __repr__(self) -> str:
         return f"Multiples({self.group}, {self.grid}, {self.steps})"

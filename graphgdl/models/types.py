@@ -12,7 +12,7 @@ from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 from graphgdl.domains.structure import Chain, Complete
 from graphgdl.groups import FieldType, scalars, trivial
 from graphgdl.models.state import arguments
-from graphgdl.nn import HeavyEdgePool, Readout, TransformerEncoderLayer, Unpool
+from graphgdl.nn import GridPool, GridUpsample, HeavyEdgePool, Readout, TransformerEncoderLayer, Unpool
 from graphgdl.nn.recurrence import Recurrence
 
 POINTWISE = (
@@ -22,10 +22,10 @@ POINTWISE = (
 )
 """Layers that treat all channels alike, each by itself: they commute with permutations of the channels."""
 
-REDUCING = (Readout, HeavyEdgePool)
+REDUCING = (Readout, HeavyEdgePool, GridPool)
 """Layers that add up the channels of several nodes, or take the largest, each by itself."""
 
-LINEAR = (nn.Identity, Unpool, MeanAggregation, SumAggregation)
+LINEAR = (nn.Identity, Unpool, GridUpsample, MeanAggregation, SumAggregation)
 """Layers that add up the channels of several nodes: they commute with every representation."""
 
 PER_CHANNEL = (

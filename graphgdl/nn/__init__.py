@@ -32,6 +32,7 @@ from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
 from graphgdl.nn.field_norm import FieldNorm
+from graphgdl.nn.from_torch import from_torch
 from graphgdl.nn.gat_conv import GATConv
 from graphgdl.nn.gated_nonlinearity import GatedNonlinearity
 from graphgdl.nn.gatv2_conv import GATv2Conv
@@ -41,19 +42,27 @@ from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
+from graphgdl.nn.grid_pool import GridPool
+from graphgdl.nn.grid_readout import GridFlatten, GridGlobalPool
+from graphgdl.nn.grid_sequential import GridSequential
+from graphgdl.nn.grid_upsample import GridUpsample
 from graphgdl.nn.group_conv import GroupConv
 from graphgdl.nn.group_lifting_conv import GroupLiftingConv
 from graphgdl.nn.group_pool import GroupPool
 from graphgdl.nn.heavy_edge_pool import HeavyEdgePool
+from graphgdl.nn.induced_set_attention_block import InducedSetAttentionBlock
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
+from graphgdl.nn.multihead_attention_block import MultiheadAttentionBlock
 from graphgdl.nn.nn_conv import NNConv
 from graphgdl.nn.norm_nonlinearity import NormNonlinearity
 from graphgdl.nn.norm_pool import NormPool
 from graphgdl.nn.pointwise_nonlinearity import PointwiseNonlinearity
+from graphgdl.nn.pooling_by_multihead_attention import PoolingByMultiheadAttention
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import Readout, global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.set_attention_block import SetAttentionBlock
 from graphgdl.nn.steerable_basis import SteerableBasis
 from graphgdl.nn.steerable_conv import SteerableConv
 from graphgdl.nn.steerable_point_conv import SteerablePointConv
@@ -89,10 +98,16 @@ __all__ = [
     "GraphSizeNorm",
     "GridConv",
     "GridConvTranspose",
+    "GridFlatten",
+    "GridGlobalPool",
+    "GridPool",
+    "GridSequential",
+    "GridUpsample",
     "GroupConv",
     "GroupLiftingConv",
     "GroupPool",
     "HeavyEdgePool",
+    "InducedSetAttentionBlock",
     "InstanceNorm",
     "JanossyPooling",
     "LayerNorm",
@@ -102,14 +117,17 @@ __all__ = [
     "MeanSubtractionNorm",
     "MessageNorm",
     "MinCutPool",
+    "MultiheadAttentionBlock",
     "NNConv",
     "NormNonlinearity",
     "NormPool",
     "PairNorm",
     "PointwiseNonlinearity",
+    "PoolingByMultiheadAttention",
     "Readout",
     "SAGEConv",
     "Set2Set",
+    "SetAttentionBlock",
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
@@ -124,6 +142,7 @@ __all__ = [
     "cluster_pool",
     "decelerate",
     "explain_lowering",
+    "from_torch",
     "global_add_pool",
     "global_max_pool",
     "global_mean_pool",

@@ -20,14 +20,17 @@ class Regrids(Protocol):
 def translation_laws(layer: Regrids, data: Data) -> tuple[Law, ...]:
     """Return the law of translations along the axes that are periodic before and after a layer; with none there is no law.
 
-    Strides are read off the two grids: a shift of the coarser one by one place is one of the finer by several.
+    Strides are read off the two grids: a shift of the coarser one by one place is one of the finer by several. Nothing is
+    stated of a batch: the law is that of each grid.
 
     Raises:
-        ValueError: `data` does not hold one grid.
+        ValueError: `data` holds no grid.
     """
     before = data.get("structure")
-    if not isinstance(before, Grid) or before.num_graphs != 1:
-        raise ValueError(f"`data` must hold one Grid as its `structure`, got {before}; take one example of a batch")
+    if not isinstance(before, Grid):
+        raise ValueError(f"`data` must hold a Grid as its `structure`, got {before}")
+    if before.num_graphs != 1:
+        return ()
     after = layer.grid(before)
     axes = list(zip(before.shape, after.shape, after.periodic))
     places = [min(n, m) if ring else 1 for n, m, ring in axes]

@@ -21,6 +21,7 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from graphgdl.domains.bipartite import CompleteBipartite
 from graphgdl.domains.structure import Structure
 from graphgdl.groups import Law
 from graphgdl.nn.inputs import plain
@@ -228,7 +229,7 @@ class Lowered(MessagePassing):
 
 def _wide(edge_index: Any) -> Any:
     """PyG's message path knows no structures, and its scatter and softmax take int64 indices only."""
-    if isinstance(edge_index, Structure):
+    if isinstance(edge_index, Structure | CompleteBipartite):
         return edge_index.edge_index
     return edge_index.long() if isinstance(edge_index, Tensor) and edge_index.dtype == torch.int32 else edge_index
 
