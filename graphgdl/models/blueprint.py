@@ -17,8 +17,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from graphgdl.groups import FieldType
+from graphgdl.groups import FieldType, Law
 from graphgdl.models.fit import Assembly, Flow, fit
+from graphgdl.models.laws import causality, permutations, trace, translations
+from graphgdl.models.point_laws import point_laws
 from graphgdl.models.state import State, step
 from graphgdl.models.types import first_type
 
@@ -76,6 +78,16 @@ class Blueprint(nn.Module):
     ) -> Tensor:
         """Return the features after the last layer."""
         return self.run(state_of(data, structure, batch, **features)).x
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return what all layers have in common on one input like `data`, which is run once to see what each is given.
+
+        Permutations of the nodes; translations of a periodic grid, by multiples of what its strides leave; causality along
+        chains; the group of the channels. A law that a layer states only as a limit is left out.
+        """
+        run = trace(self, state_of(data))
+        whole = (*permutations(self, data, run), *translations(data, run), *causality(data, run))
+        return (*whole, *point_laws(self.in_type, self.out_type, run))
 
     def fit(self, flow: Flow, name: str) -> Flow:
         """Return what is known after the last layer; see `graphgdl.models.fit`."""
