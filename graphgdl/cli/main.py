@@ -12,6 +12,7 @@ from graphgdl.cli.bench.domains import domains
 from graphgdl.cli.bench.ops import ops
 from graphgdl.cli.bench.wl import wl
 from graphgdl.cli.info import info
+from graphgdl.cli.verify import verify
 from graphgdl.cli.warmup import warmup
 
 app = typer.Typer(help="Geometric deep learning as message passing.", no_args_is_help=True, add_completion=False)
@@ -20,6 +21,7 @@ bench.command("wl")(wl)
 bench.command("ops")(ops)
 bench.command("domains")(domains)
 app.add_typer(bench, name="bench")
+app.command("verify")(verify)
 app.command("info")(info)
 app.command("warmup")(warmup)
 

@@ -1,5 +1,6 @@
 """From a raw object to PyG `Data`, and the structures that a domain is known to have."""
 
+from graphgdl.domains.bipartite import CompleteBipartite
 from graphgdl.domains.edge_list import from_edge_list
 from graphgdl.domains.molecule import from_smiles
 from graphgdl.domains.molecule_features import ATOM_FEATURES, BOND_FEATURES
@@ -14,6 +15,7 @@ __all__ = [
     "BOND_FEATURES",
     "Chain",
     "Complete",
+    "CompleteBipartite",
     "Grid",
     "Structure",
     "StructuredData",

@@ -7,14 +7,21 @@ from graphgdl.groups.field_action import FieldAction, Signal
 from graphgdl.groups.field_type import FieldType, scalars
 from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
+from graphgdl.groups.invariants import invariants
+from graphgdl.groups.irreps import irrep
 from graphgdl.groups.isometries import Isometries
+from graphgdl.groups.lattice_stabilizer import LatticeStabilizer
 from graphgdl.groups.law import Law
+from graphgdl.groups.multiples import Multiples
 from graphgdl.groups.orthogonal import SO, O
 from graphgdl.groups.permutation import Permutation
 from graphgdl.groups.product import DirectProduct
+from graphgdl.groups.pullback import Pullback
 from graphgdl.groups.representation import Representation, frequency, sign, standard, trivial
 from graphgdl.groups.semidirect import Semidirect, p4, p4m
 from graphgdl.groups.translations import Translations
+from graphgdl.groups.turns import Turns
+from graphgdl.groups.young import YoungSubgroup
 
 __all__ = [
     "SE",
@@ -28,16 +35,23 @@ __all__ = [
     "FiniteGroup",
     "Group",
     "Isometries",
+    "LatticeStabilizer",
     "Law",
+    "Multiples",
     "O",
     "Permutation",
+    "Pullback",
     "Representation",
     "Semidirect",
     "Signal",
     "Translations",
+    "Turns",
+    "YoungSubgroup",
     "direct_sum",
     "frequency",
     "inflation",
+    "invariants",
+    "irrep",
     "p4",
     "p4m",
     "quotient",

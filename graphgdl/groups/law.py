@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
-from graphgdl.groups.group import Group
+import torch
+from torch import Tensor
 
 Kind = Literal["exact", "subgroup", "limit", "distribution"]
+
+
+class Maps(Protocol):
+    """What a law quantifies over: a `Group`, or maps without an inverse such as cutting off the end of a sequence."""
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Return a random element."""
+
+    def act(self, g: Tensor, x: Any) -> Any:
+        """Move a `Data` or a tensor."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class Law:
         ValueError: an unknown kind, or an order without a limit, or a limit without an order.
     """
 
-    group: Group
+    group: Maps
     statement: str
     kind: Kind = "exact"
     invariant: bool = False

@@ -44,30 +44,41 @@ class GridSymmetries(Group):
         return torch.where(inside, (places * stride).sum(dim=1), -1)
 
     def act(self, g: Tensor, x: T) -> T:
-        """Move a signal; where nothing arrives, zero does.
+        """Move a signal, or each of a batch of signals on such grids; where nothing arrives, zero does.
 
         Args:
             g: the element.
-            x: (n, ...) node values, or a `Data`: the tensors of its nodes move but for `pos`. The domain stays: positions,
-                structure, edges and edge attributes, so those must be the same at every place for a law to hold.
+            x: (n, ...) node values, or (b n, ...) those of b grids, or a `Data` or batch with them: the tensors of its nodes
+                move but for `pos`. The domain stays: positions, structure, edges and edge attributes, so those must be the
+                same at every place for a law to hold.
 
         Raises:
-            ValueError: another number of nodes, or a batch.
+            ValueError: another number of nodes, or a batch of other grids.
         """
-        source = self.source(g)
         if isinstance(x, Tensor):
-            if x.dim() == 0 or x.size(0) != self.num_nodes:
-                raise ValueError(f"`x` must have one row for each of the {self.num_nodes} nodes, got {tuple(x.shape)}")
-            return _arrive(x, source)
-        if "ptr" in x:
-            raise ValueError("`x` has `ptr`, it is a batch; act on its grids before batching")
-        if x.num_nodes != self.num_nodes:
+            if x.dim() == 0 or not self._fits(x.size(0)):
+                raise ValueError(
+                    f"`x` must have one row for each of the {self.num_nodes} nodes of a grid, or of several, got "
+                    f"{tuple(x.shape)}"
+                )
+            return self._move(g, x)
+        if not self._fits(x.num_nodes):
             raise ValueError(f"`x` must have the {self.num_nodes} nodes of a grid {self.shape}, got {x.num_nodes}")
+        if "ptr" in x and x.ptr.diff().unique().tolist() != [self.num_nodes]:
+            sizes = x.ptr.diff().tolist()
+            raise ValueError(f"`x` must be a batch of grids {self.shape} of {self.num_nodes} nodes, got sizes {sizes}")
         out = x.clone()
         for key, value in x.to_dict().items():
-            if key not in ("pos", "edge_index") and isinstance(value, Tensor) and x.is_node_attr(key):
-                out[key] = _arrive(value, source)
+            if key not in ("pos", "edge_index", "batch", "ptr") and isinstance(value, Tensor) and x.is_node_attr(key):
+                out[key] = self._move(g, value)
         return out
+
+    def _fits(self, rows: int | None) -> bool:
+        return rows is not None and rows > 0 and rows % self.num_nodes == 0
+
+    def _move(self, g: Tensor, values: Tensor) -> Tensor:
+        grids = values.unflatten(0, (-1, self.num_nodes)).transpose(0, 1)
+        return _arrive(grids, self.source(g)).transpose(0, 1).flatten(0, 1)
 
 
 def _arrive(values: Tensor, source: Tensor) -> Tensor:

@@ -17,9 +17,12 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch_geometric.data import Data
 from torch_geometric.nn.conv import MessagePassing
 
 from graphgdl.domains.structure import Complete
+from graphgdl.groups import Law
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.lowering import Call, Lowered
 from graphgdl.nn.on_structure import CompiledOnEdges, OnStructure, check_sets, graph_of, why_not_sets
 from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
@@ -54,6 +57,10 @@ class DeepSets(nn.Module):
         self.local_nn = local_nn
         self.global_nn = global_nn
         self.reduce = _check_reduce("reduce", reduce)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations within each set."""
+        return permutation_laws(self, data, invariant=True)
 
     def forward(self, x: Tensor, structure: Complete) -> Tensor:
         """Return one vector for each set."""
@@ -107,6 +114,7 @@ class DeepSetsConv(OnStructure, MessagePassing):
 
     def __init__(self, in_channels: int, out_channels: int, aggr: str = "sum", bias: bool = True) -> None:
         super().__init__(aggr=_check_reduce("aggr", aggr))
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.lin = nn.Linear(in_channels, out_channels, bias)
         self.lin_set = nn.Linear(in_channels, out_channels, bias=False)
 

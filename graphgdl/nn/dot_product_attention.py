@@ -3,7 +3,8 @@ r"""DotProductAttention: each node averages the values of its neighbours, weight
 .. math:: x_i' = \sum_{j \in N(i)} \alpha_{ij} v_j, \qquad
           \alpha_{ij} = \operatorname{softmax}_j \frac{q_i^\top k_j}{\sqrt c}
 
-On the complete graph of a set this is self-attention.
+On the complete graph of a set this is self-attention, on the complete bipartite graph of two sets attention from one to
+the other.
 
 Law: equivariant to node permutations; x' of a disjoint union is the union of the x'.
 Power: below 1-WL: a softmax average forgets multiplicities.
@@ -25,17 +26,17 @@ from graphgdl.nn.sdpa import Sdpa
 
 
 class DotProductAttention(OnStructure, MessagePassing):
-    r"""Attention without parameters; on `Complete(ptr)` the lowering `'sdpa'` builds no edge.
+    r"""Attention without parameters; on `Complete` and `CompleteBipartite` the lowering `'sdpa'` builds no edge.
 
     Args:
         dropout: share of the attention weights dropped in training.
 
     Shapes:
-        query, key, value (n, h, c); edge_index (2, e), `EdgeIndex`, `SparseTensor`, torch sparse, or a structure
-        -> (n, h, c); a node without neighbours gets 0.
+        query (n, h, c), key, value (m, h, c); edge_index (2, e), `EdgeIndex`, `SparseTensor`, torch sparse, or a structure
+        on one set of nodes (then m = n), or `CompleteBipartite` -> (n, h, c); a node without neighbours gets 0.
 
     Raises:
-        ValueError: `dropout` is no share; `query`, `key`, `value` differ in shape or are not (n, h, c).
+        ValueError: `dropout` is no share; `query`, `key`, `value` do not fit each other or are not (n, h, c).
         TypeError, ValueError: see `graphgdl.nn.on_structure.graph_of`.
 
     Example:
@@ -56,13 +57,14 @@ class DotProductAttention(OnStructure, MessagePassing):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, edge_index: Any) -> Tensor:
         """Return the weighted averages of the values."""
-        if query.dim() != 3 or not query.shape == key.shape == value.shape:
+        fit = query.dim() == 3 and query.shape[1:] == key.shape[1:] and key.shape == value.shape
+        if not fit:
             raise ValueError(
-                f"`query`, `key` and `value` must have one shape (n, h, c), got {tuple(query.shape)}, {tuple(key.shape)} "
-                f"and {tuple(value.shape)}"
+                f"`query` must have shape (n, h, c), `key` and `value` (m, h, c), got {tuple(query.shape)}, "
+                f"{tuple(key.shape)} and {tuple(value.shape)}"
             )
-        edge_index = graph_of(edge_index, query.flatten(1))
-        return self.propagate(edge_index, query=query, key=key, value=value)
+        edge_index = graph_of(edge_index, (key.flatten(1), query.flatten(1)))
+        return self.propagate(edge_index, size=(key.size(0), query.size(0)), query=query, key=key, value=value)
 
     def message(
         self, query_i: Tensor, key_j: Tensor, value_j: Tensor, index: Tensor, ptr: Tensor | None, size_i: int | None

@@ -11,6 +11,7 @@ Differs: nothing; a stride goes round a periodic axis, where the result has s ti
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,8 @@ class GridConvTranspose(OnGrid):
         [1.0, 10.0, 2.0, 20.0]
     """
 
+    _padding_mode: str | None = None  # 'zeros' refuses rings, along which torch does not go round
+
     def __init__(
         self,
         in_channels: int,
@@ -81,6 +84,23 @@ class GridConvTranspose(OnGrid):
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels // groups, *self.kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
+
+    @classmethod
+    def from_torch(cls, conv: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) -> GridConvTranspose:
+        """Return the layer that computes what `conv` (a `ConvTranspose1d`, `2d` or `3d`) does; parameters are shared.
+
+        Raises:
+            TypeError: `conv` is none of these.
+        """
+        if type(conv) not in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d):
+            raise TypeError(f"`conv` must be a torch.nn.ConvTranspose1d, 2d or 3d, got {type(conv).__name__}")
+        own = ("kernel_size", "stride", "padding", "output_padding", "dilation", "groups")
+        options: dict[str, Any] = {name: getattr(conv, name) for name in own}
+        layer = cls(conv.in_channels, conv.out_channels, **options, bias=conv.bias is not None)
+        for name, parameter in conv.named_parameters():
+            layer.register_parameter(name, parameter)
+        layer._padding_mode = "zeros"
+        return layer.train(conv.training)
 
     def grid(self, structure: Grid) -> Grid:
         """Return the grid of the output's nodes, for the next layer."""
@@ -116,7 +136,7 @@ class GridConvTranspose(OnGrid):
         return out
 
     def _window(self, grid: Grid) -> Window:
-        return window_of(grid, self.kernel_size, self.stride, self.dilation, self.ends, None)
+        return window_of(grid, self.kernel_size, self.stride, self.dilation, self.ends, self._padding_mode)
 
     def _taps(self, structure: Grid) -> Taps:
         window = self._window(structure)

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from graphgdl.domains.structure import Grid
 from graphgdl.domains.window import Taps
+from graphgdl.groups import Law
+from graphgdl.nn.grid_laws import translation_laws
 from graphgdl.nn.lowering import Call, Lowered, Lowering
 
 _STEPS = ("message", "aggregate", "update", "message_and_aggregate")
@@ -40,6 +43,10 @@ class OnGrid(Lowered):
     def grid(self, structure: Grid) -> Grid:
         """Return the grid of the output's nodes, for the next layer."""
         raise NotImplementedError
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return the translations under which the layer is equivariant on a grid like that of `data`."""
+        return translation_laws(self, data)
 
     def update(self, inputs: Tensor) -> Tensor:
         """Add the bias."""

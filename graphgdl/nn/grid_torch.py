@@ -19,10 +19,33 @@ _TRANSPOSED: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.con
 def convolve(x: Tensor, grid: Grid, window: Window, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     """Return the convolution (n', c_out) of features (n, c) with a weight (c_out, c / groups, *kernel)."""
     convolution = _CONVOLUTIONS[len(window.size)]
+
+    def kernel(images: Tensor, padding: tuple[int, ...]) -> Tensor:
+        return convolution(images, weight, bias, window.stride, padding, window.dilation, groups)
+
+    return slide(x, grid, window, kernel)
+
+
+def slide(x: Tensor, grid: Grid, window: Window, kernel: Callable[[Tensor, tuple[int, ...]], Tensor]) -> Tensor:
+    """Return the result (n', c') of a kernel of torch's on features (n, c).
+
+    Args:
+        x: the features.
+        grid: where they lie.
+        window: what slides; padding other than plain zeros is done before the kernel.
+        kernel: images (g, c, *shape) and the padding that is left to it -> (g, c', *shape').
+    """
+    outs = [kernel(*given).movedim(1, -1).flatten(0, -2) for given in _images(x, grid, window)]
+    return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+def repeat(x: Tensor, grid: Grid, times: tuple[int, ...]) -> Tensor:
+    """Return features (n', c) that repeat each node of (n, c) so many times along each axis."""
     outs = []
-    for images, padding in _images(x, grid, window):
-        out = convolution(images, weight, bias, window.stride, padding, window.dilation, groups)
-        outs.append(out.movedim(1, -1).flatten(0, -2))
+    for _, rows in _runs(x, grid):
+        for axis, count in enumerate(times):
+            rows = rows.repeat_interleave(count, axis + 1)
+        outs.append(rows.flatten(0, -2))
     return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 

@@ -16,11 +16,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from graphgdl.domains.structure import Complete
+from graphgdl.groups import Law
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.on_structure import check_sets
 from graphgdl.nn.readout import global_add_pool
 
@@ -71,6 +75,11 @@ class JanossyPooling(nn.Module):
             raise ValueError(f"`reduce` must be 'sum' or 'mean', got {reduce!r}")
         self.k, self.function, self.num_samples = k, function, num_samples
         self.reduce, self.distinct, self.marked = reduce, distinct, marked
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return what permutations within each set do: exactly over all tuples, in expectation over a sample."""
+        laws = permutation_laws(self, data, invariant=not self.marked)
+        return laws if self.num_samples is None else tuple(replace(law, kind="distribution") for law in laws[:1])
 
     def forward(self, x: Tensor, structure: Complete, generator: torch.Generator | None = None) -> Tensor:
         """Return the pooled function; `generator` draws the sample, None is torch's own."""

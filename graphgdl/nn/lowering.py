@@ -16,12 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn.modules.module import _has_any_global_hook
 from torch_geometric import EdgeIndex
+from torch_geometric.data import Data
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from graphgdl.domains.bipartite import CompleteBipartite
 from graphgdl.domains.structure import Structure
+from graphgdl.groups import Law
 from graphgdl.nn.inputs import plain
+from graphgdl.nn.laws import permutation_laws
 
 _STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
 _HOOKS = [f"_{step}_forward{pre}_hooks" for step in _STEPS for pre in ("_pre", "")]
@@ -84,6 +88,10 @@ class Lowered(MessagePassing):
         if name not in names:
             raise ValueError(f"`lowering` of {type(self).__name__} must be one of {names}, got {name!r}")
         self._lowering = name
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return what holds on inputs like `data`; a layer promises permutations of the nodes unless it says otherwise."""
+        return permutation_laws(self, data)
 
     def propagate(self, edge_index: Any, size: Any = None, **kwargs: Any) -> Any:
         """Run the chosen lowering; see `MessagePassing.propagate`."""
@@ -221,7 +229,7 @@ class Lowered(MessagePassing):
 
 def _wide(edge_index: Any) -> Any:
     """PyG's message path knows no structures, and its scatter and softmax take int64 indices only."""
-    if isinstance(edge_index, Structure):
+    if isinstance(edge_index, Structure | CompleteBipartite):
         return edge_index.edge_index
     return edge_index.long() if isinstance(edge_index, Tensor) and edge_index.dtype == torch.int32 else edge_index
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from graphgdl.domains.bipartite import CompleteBipartite, ends_of
 from graphgdl.domains.structure import Complete, Structure
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Call, Compiled, Lowered
+from graphgdl.nn.memo import remembered
 
 
 class CompiledOnEdges(Compiled):
@@ -17,7 +20,7 @@ class CompiledOnEdges(Compiled):
 
     def prepare(self, layer: Lowered, call: Call) -> Callable[[], Any] | str:
         """Return what runs the step, or the reason why the compiler does not take it."""
-        if isinstance(call.edges, Structure):
+        if isinstance(call.edges, Structure | CompleteBipartite):
             built = Lowered._call(layer, call.step, call.edges.edge_index, None, call.inputs)
             return built if isinstance(built, str) else super().prepare(layer, built)
         return super().prepare(layer, call)
@@ -27,25 +30,31 @@ class OnStructure(Lowered):
     """Mixin as `Lowered`; a lowering finds the structure in the place of `call.edges`."""
 
     def _call(self, step: str, edge_index: Any, size: Any, given: dict[str, Any]) -> Call | str:
-        if isinstance(edge_index, Structure):
-            return Call(step, edge_index, edge_index.num_nodes, edge_index.num_nodes, given)  # type: ignore[arg-type]
+        if isinstance(edge_index, Structure | CompleteBipartite):
+            return Call(step, edge_index, *ends_of(edge_index), given)  # type: ignore[arg-type]
         return super()._call(step, edge_index, size, given)
 
 
-def graph_of(edge_index: Any, x: Tensor) -> Any:
-    """Return a structure as it is, other edges as `edges_of` reads them, checked against the rows of `x` (n, c).
+def graph_of(edge_index: Any, x: Tensor | tuple[Tensor, Tensor]) -> Any:
+    """Return a structure as it is, other edges as `edges_of` reads them, checked against the rows of `x`.
+
+    Args:
+        edge_index: see `edges_of`, or `CompleteBipartite`.
+        x: node features (n, c), or a pair of source (n_src, c) and destination (n_dst, c) features.
 
     Raises:
         ValueError: the structure has another number of nodes.
         TypeError, ValueError: see `graphgdl.nn.inputs.edges_of`.
     """
-    if not isinstance(edge_index, Structure):
+    if not isinstance(edge_index, Structure | CompleteBipartite):
         return edges_of(edge_index, x)
-    if edge_index.num_nodes != x.size(0):
-        raise ValueError(
-            f"`x` must have one row for each of the {edge_index.num_nodes} nodes of the {type(edge_index).__name__}, "
-            f"got {x.size(0)} rows"
-        )
+    names = ("sources", "destinations") if isinstance(edge_index, CompleteBipartite) else ("nodes", "nodes")
+    for rows, count, name in zip(x if isinstance(x, tuple) else (x, x), ends_of(edge_index), names):
+        if count != rows.size(0):
+            raise ValueError(
+                f"`x` must have one row for each of the {count} {name} of the {type(edge_index).__name__}, "
+                f"got {rows.size(0)} rows"
+            )
     return edge_index
 
 
@@ -71,3 +80,21 @@ def check_sets(structure: Any, x: Tensor) -> None:
             f"PyG use `Complete(data.ptr)`"
         )
     graph_of(structure, x)
+
+
+class Points(NamedTuple):
+    """So many points beside each set: the edges from the elements of the sets to the points, and back."""
+
+    from_sets: CompleteBipartite
+    to_sets: CompleteBipartite
+
+
+def points_of(structure: Complete, count: int) -> Points:
+    """Return the edges between the elements of each set and `count` points of its own; found once for each structure."""
+
+    def build() -> Points:
+        sets = structure.ptr
+        points = count * torch.arange(structure.num_graphs + 1, device=sets.device)
+        return Points(CompleteBipartite(sets, points), CompleteBipartite(points, sets))
+
+    return remembered(structure.ptr, ("points", count), build)

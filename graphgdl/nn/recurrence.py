@@ -14,12 +14,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Data
 from torch_geometric.nn.conv import MessagePassing
 
 from graphgdl.domains.structure import Chain
+from graphgdl.groups import Law
 from graphgdl.nn.chain_kernel import Kernel, TorchKernel, run_kernel
+from graphgdl.nn.chain_laws import chain_laws
 from graphgdl.nn.chain_paths import Step, paths_of
 from graphgdl.nn.inputs import edges_of
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.lowering import Lowered, Lowering
 
 States = tuple[Tensor, ...]
@@ -84,6 +88,11 @@ class Recurrence(Lowered, MessagePassing):
     def kernel(self) -> Kernel:
         """Return torch's kernel."""
         raise NotImplementedError
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return permutations, and on chains causality one way; without biases zeros keep the initial state."""
+        one_way = not self.bidirectional
+        return permutation_laws(self, data) + chain_laws(data, causal=one_way, rests=one_way and not self.bias)
 
     def forward(self, x: Tensor, edge_index: Any, hx: Any = None, return_state: bool = False) -> Any:
         """Return the outputs of the nodes, and with `return_state` also the final states of the chains."""

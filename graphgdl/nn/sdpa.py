@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from graphgdl.domains.bipartite import CompleteBipartite
 from graphgdl.domains.structure import Complete
 from graphgdl.nn.lowering import Call, Lowered
 from graphgdl.nn.memo import remembered
@@ -22,10 +23,11 @@ from graphgdl.nn.on_structure import why_not_sets
 
 
 class Blocks(NamedTuple):
-    """Sets of equal size side by side: `shapes` (sets, size) of each block, and how the rows get there and back."""
+    """Sets of equal sizes side by side: `shapes` (sets, targets, sources) of each block; how rows get there, and back."""
 
-    shapes: tuple[tuple[int, int], ...]
-    there: Tensor | None
+    shapes: tuple[tuple[int, int, int], ...]
+    targets: Tensor | None
+    sources: Tensor | None
     back: Tensor | None
 
 
@@ -34,17 +36,25 @@ class Sdpa:
 
     def prepare(self, layer: Lowered, call: Call) -> Callable[[], Tensor] | str:
         """Return what runs the attention, or the reason why the graph is not whole sets."""
-        structure: Any = call.edges
-        reason = why_not_sets(layer, structure)
+        graph: Any = call.edges
+        reason = why_not_sets(layer, graph.dst if isinstance(graph, CompleteBipartite) else graph)
         if reason is not None:
             return reason
         dropout = float(layer.dropout) if layer.training else 0.0
         query, key, value = (call.inputs[name] for name in ("query", "key", "value"))
-        return partial(attention_over_sets, query, key, value, structure, dropout)
+        return partial(attention_over_sets, query, key, value, graph, dropout)
 
 
-def attention_over_sets(query: Tensor, key: Tensor, value: Tensor, structure: Complete, dropout: float = 0.0) -> Tensor:
-    """Return softmax(query key^T / sqrt(c)) value within each set; all are (n, h, c), differentiable any number of times.
+def attention_over_sets(
+    query: Tensor, key: Tensor, value: Tensor, structure: Complete | CompleteBipartite, dropout: float = 0.0
+) -> Tensor:
+    """Return softmax(query key^T / sqrt(c)) value within each set, differentiable any number of times.
+
+    Args:
+        query: (n, h, c).
+        key, value: (n, h, c), or (m, h, c) of the sources of a `CompleteBipartite`.
+        structure: the sets.
+        dropout: share of the weights dropped.
 
     Example:
         >>> x = torch.rand(5, 1, 2, dtype=torch.float64)
@@ -61,34 +71,46 @@ def attention_over_sets(query: Tensor, key: Tensor, value: Tensor, structure: Co
     return _Attention.apply(blocks, *inputs)
 
 
-def blocks_of(structure: Complete) -> Blocks:
-    """Return the sets sorted by size; found once for each `ptr`."""
-    return remembered(structure.ptr, "blocks", lambda: _sort_sets(structure))
+def blocks_of(structure: Complete | CompleteBipartite) -> Blocks:
+    """Return the sets sorted by size; found once for each structure."""
+    if isinstance(structure, CompleteBipartite):
+        src, dst = structure.src.ptr, structure.dst.ptr  # both its own: the entry dies with it
+        return remembered(dst, "blocks between", lambda: _sort_sets(dst, src))
+    return remembered(structure.ptr, "blocks", lambda: _sort_sets(structure.ptr, structure.ptr))
 
 
-def _sort_sets(structure: Complete) -> Blocks:
-    sizes = structure.ptr.diff()
-    in_order, order = sizes.sort(stable=True)
-    found, counts = in_order.unique_consecutive(return_counts=True)
-    shapes = tuple(zip(counts.tolist(), found.tolist())) or ((0, 0),)  # no set: one empty block
-    if bool((sizes.diff() >= 0).all()):
-        return Blocks(shapes, None, None)
-    n = structure.num_nodes
-    starts = torch.stack([structure.ptr[:-1][order], in_order.cumsum(0) - in_order])
-    old, new = torch.repeat_interleave(starts, in_order, dim=1, output_size=n)
-    there = torch.arange(n, device=structure.device) - new + old
-    return Blocks(shapes, there, there.argsort())
+def _sort_sets(dst: Tensor, src: Tensor) -> Blocks:
+    sizes = torch.stack([dst.diff(), src.diff()], dim=1)
+    key = sizes[:, 0] * (src[-1] + 1) + sizes[:, 1]
+    order = key.argsort(stable=True)
+    found, counts = sizes[order].unique_consecutive(dim=0, return_counts=True)
+    shapes = tuple((sets, *pair) for sets, pair in zip(counts.tolist(), found.tolist()))
+    shapes = shapes or ((0, 0, 0),)  # no set: one empty block
+    if bool((key.diff() >= 0).all()):
+        return Blocks(shapes, None, None, None)
+    targets = _rows(dst, order)
+    return Blocks(shapes, targets, targets if src is dst else _rows(src, order), targets.argsort())
 
 
-def _blockwise(attend: Callable[..., Tensor], blocks: Blocks, *inputs: Tensor) -> Tensor:
+def _rows(ptr: Tensor, order: Tensor) -> Tensor:
+    """Return the rows of the sets in this order."""
+    sizes, n = ptr.diff()[order], int(ptr[-1])
+    starts = torch.stack([ptr[:-1][order], sizes.cumsum(0) - sizes])
+    old, new = torch.repeat_interleave(starts, sizes, dim=1, output_size=n)
+    return torch.arange(n, device=ptr.device) - new + old
+
+
+def _blockwise(attend: Callable[..., Tensor], blocks: Blocks, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Apply `attend` to each block as (sets, heads, elements, channels)."""
-    if blocks.there is not None:
-        inputs = tuple(t.index_select(0, blocks.there) for t in inputs)
-    rows = [sets * size for sets, size in blocks.shapes]
-    outs = [
-        attend(*(t.unflatten(0, shape).transpose(1, 2) for t in parts)).transpose(1, 2).flatten(0, 1)
-        for shape, *parts in zip(blocks.shapes, *(t.split(rows) for t in inputs))
-    ]
+    if blocks.targets is not None:
+        query = query.index_select(0, blocks.targets)
+    if blocks.sources is not None:
+        key, value = key.index_select(0, blocks.sources), value.index_select(0, blocks.sources)
+    at, of = [s * t for s, t, _ in blocks.shapes], [s * m for s, _, m in blocks.shapes]
+    outs = []
+    for (sets, t, m), q, k, v in zip(blocks.shapes, query.split(at), key.split(of), value.split(of)):
+        parts = (rows.unflatten(0, (sets, size)).transpose(1, 2) for rows, size in ((q, t), (k, m), (v, m)))
+        outs.append(attend(*parts).transpose(1, 2).flatten(0, 1))
     out = outs[0] if len(outs) == 1 else torch.cat(outs)
     return out if blocks.back is None else out.index_select(0, blocks.back)
 

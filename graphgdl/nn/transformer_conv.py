@@ -52,6 +52,11 @@ class TransformerConv(Lowered, pyg.TransformerConv):
         >>> assert out.shape == (3, 2) and torch.allclose(alpha.sum(dim=0), torch.ones(2))
     """
 
+    @property
+    def inert(self) -> tuple[str, ...]:
+        """Parameters that cannot matter: this bias adds the same to all scores; PyG keeps `lin_skip` unused as well."""
+        return ("lin_key.bias",) if self.root_weight else ("lin_key.bias", "lin_skip.weight", "lin_skip.bias")
+
     def forward(
         self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, return_attention_weights: bool | None = None
     ) -> Any:

@@ -18,8 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Data
 
+from graphgdl.groups import Law
 from graphgdl.nn.dot_product_attention import DotProductAttention
+from graphgdl.nn.laws import permutation_laws
 
 
 class TransformerEncoderLayer(nn.TransformerEncoderLayer):
@@ -73,6 +76,10 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
             d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, True, norm_first, bias, device, dtype
         )
         self.attention = DotProductAttention(dropout)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return equivariance to permutations of the nodes."""
+        return permutation_laws(self, data)
 
     def forward(self, x: Tensor, edge_index: Any) -> Tensor:  # type: ignore[override]
         """Return the new features."""

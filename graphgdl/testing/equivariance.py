@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from graphgdl.groups import Permutation
 
@@ -23,14 +23,29 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 1e-1, to
 def call_module(module: Module, data: Data) -> Any:
     """Call a layer with those attributes of `data` that its forward names, or a model with `data` itself.
 
-    A forward whose first argument is `data` or `batch` gets the `Data`; otherwise its arguments `x`, `edge_index`,
-    `edge_attr`, `edge_weight`, `batch`, `pos` are taken by name where `data` has them.
+    A forward whose first argument is `data` or `batch` gets a batch, of each graph's `module.transform(graph)` where the
+    module has one. Any other gets its arguments by name: `edge_index` is the structure where there is one and no edges,
+    `batch` and `index` are the graph of each node, None for a single graph.
+
+    Raises:
+        ValueError: `data` lacks what the forward needs.
     """
-    names = list(inspect.signature(module.forward).parameters)
-    if names and names[0] in ("data", "batch"):
-        return module(data)
-    known = ("x", "edge_index", "edge_attr", "edge_weight", "batch", "pos")
-    return module(**{name: data[name] for name in names if name in known and data.get(name) is not None})
+    parameters = inspect.signature(module.forward).parameters
+    if next(iter(parameters), None) in ("data", "batch"):
+        graphs = data.to_data_list() if isinstance(data, Batch) else [data]
+        return module(Batch.from_data_list([getattr(module, "transform", lambda graph: graph)(g) for g in graphs]))
+    found = data.to_dict()
+    if "edge_index" not in found and "structure" in found:
+        found["edge_index"] = found["structure"]
+    found |= {"batch": found.get("batch"), "index": found.get("batch")}
+    needed = [name for name, p in parameters.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise ValueError(
+            f"`data` must have `{'` and `'.join(missing)}`, which {type(module).__name__}.forward takes, got {data}; or "
+            f"pass a `call` that calls it"
+        )
+    return module(**{name: found[name] for name in parameters if name in found})
 
 
 def assert_equivariant(

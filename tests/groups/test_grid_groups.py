@@ -131,6 +131,25 @@ def test_data_moves_its_signal_and_keeps_its_domain() -> None:
     assert torch.equal(data.x, before.x)
 
 
+@pytest.mark.parametrize("group", [Translations((2, 3)), Translations((2, 3), True), p4m(3)], ids=repr)
+def test_a_batch_moves_as_its_grids_do(group) -> None:
+    rows = signal(3 * group.num_nodes, 2)
+    grids = [from_grid(part.view(*group.shape, 2), channels="last") for part in rows.chunk(3)]
+    for grid in grids:
+        grid.y = torch.tensor([1.0])
+    g = group.sample(torch.Generator().manual_seed(1))
+    want = Batch.from_data_list([group.act(g, grid) for grid in grids])
+    moved = group.act(g, Batch.from_data_list(grids))
+    assert torch.equal(moved.x, want.x)
+    assert torch.equal(group.act(g, rows), want.x)
+    assert moved.structure == want.structure
+    assert [part.tolist() for part in (moved.batch, moved.ptr, moved.y)] == [
+        t.tolist() for t in (want.batch, want.ptr, want.y)
+    ]
+    with pytest.raises(ValueError, match="`x` must have one row for each of the"):
+        group.act(g, rows[:0])
+
+
 class Stencil(nn.Module):
     """Convolution with one kernel on a periodic image, by torch: an oracle of its own."""
 
@@ -199,7 +218,7 @@ def test_broken_twins_are_caught(twin: type[Semidirect]) -> None:
         (lambda: Translations((3,)).inverse(torch.tensor([1.0])), r"`g` must be an int64 shift \(1,\), got"),
         (
             lambda: Translations((3,)).act(torch.tensor([1]), torch.zeros(2, 3)),
-            r"`x` must have one row for each of the 3 nodes, got \(2, 3\)",
+            r"`x` must have one row for each of the 3 nodes of a grid, or of several, got \(2, 3\)",
         ),
         (
             lambda: Translations((3,)).act(torch.tensor([1]), Data(x=torch.zeros(2, 3))),
@@ -209,7 +228,7 @@ def test_broken_twins_are_caught(twin: type[Semidirect]) -> None:
             lambda: Translations((2,)).act(
                 torch.tensor([1]), Batch.from_data_list([Data(x=torch.zeros(1, 1), num_nodes=1)] * 2)
             ),
-            "`x` has `ptr`, it is a batch; act on its grids before batching",
+            r"`x` must be a batch of grids \(2,\) of 2 nodes, got sizes \[1, 1\]",
         ),
         (
             lambda: Semidirect(Translations((3, 3)), Cyclic(4)),

@@ -33,9 +33,6 @@ def test_contract(case):
     data = Data(x=given.x_src.detach(), edge_index=given.edge_index)
     if given.edge is not None:
         data.edge_attr = given.edge.detach()
-    inert = []
-    if case.title == "TransformerConv":
-        inert = ["lin_key.bias"]  # adds the same to all scores of a softmax
-        inert += [] if layer.root_weight else ["lin_skip.weight"]  # PyG keeps it beside `root_weight=False`
+    inert = getattr(layer, "inert", ())
     errors = assert_contract(layer, data, twin=LouderFirstNode(layer), call=call, inert=inert)
     assert max(errors["law"], errors["union"]) < 1e-10 < errors["twin"]

@@ -301,7 +301,7 @@ def test_heads_must_divide():
 
 
 def test_shapes_of_attention():
-    with pytest.raises(ValueError, match=r"`query`, `key` and `value` must have one shape \(n, h, c\), got \(4, 6\)"):
+    with pytest.raises(ValueError, match=r"`query` must have shape \(n, h, c\), `key` and `value` .*, got \(4, 6\)"):
         DotProductAttention()(torch.zeros(4, 6), torch.zeros(4, 6), torch.zeros(4, 6), sets([4]))
 
 

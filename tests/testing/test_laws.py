@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GraphConv, global_add_pool
 
+from graphgdl.groups import Permutation, Translations
 from graphgdl.testing import (
     assert_contract,
     assert_disjoint_union,
@@ -20,6 +21,7 @@ from graphgdl.testing import (
     assert_twin_fails,
     call_module,
 )
+from graphgdl.testing.contract import with_other_features
 
 
 @pytest.fixture
@@ -160,6 +162,30 @@ def test_vacuous_layers_are_caught(layer: nn.Module, message: str, data: Data) -
         assert_not_vacuous(layer, data)
 
 
+def test_a_group_that_draws_its_identity_makes_no_layer_vacuous(data: Data) -> None:
+    class Draws:
+        drawn = 0
+
+        def sample(self, generator: torch.Generator) -> Tensor:
+            self.drawn += 1
+            return torch.arange(5) if self.drawn < 3 else torch.tensor([1, 0, 2, 3, 4])
+
+        act = Permutation(5).act
+
+    assert_not_vacuous(Right(), data, group=Draws())
+    with pytest.raises(AssertionError, match="its output is the same over the orbit of"):
+        assert_not_vacuous(Right(), data, group=Translations((5,), reach=0))
+
+
+def test_other_features_keep_their_sign_and_the_rest(data: Data) -> None:
+    data.edge_weight = torch.rand(6)
+    other = with_other_features(data, torch.Generator().manual_seed(0))
+    assert torch.equal(other.edge_index, data.edge_index)
+    for key in ("x", "edge_weight"):
+        ratio = other[key] / data[key]
+        assert 0.5 <= ratio.min() < 0.9 < 1.1 < ratio.max() <= 1.5
+
+
 def test_inert_parameters_may_be_named(data: Data) -> None:
     assert_not_vacuous(DeadParameter(), data, inert=["unused"])
 
@@ -178,7 +204,7 @@ def test_input_errors(data: Data) -> None:
     with pytest.raises(TypeError, match="`module` must return a tensor or several, got dict"):
         assert_equivariant(Right(), data, call=lambda module, graph: {"out": graph.x})
     without = Data(edge_index=data.edge_index, num_nodes=5)
-    with pytest.raises(ValueError, match=r"`data.x` must hold node features, got None"):
+    with pytest.raises(ValueError, match="`data` must hold features in floating numbers, got Data"):
         assert_not_vacuous(Right(), without, call=lambda module, graph: torch.ones(5, 1))
 
 

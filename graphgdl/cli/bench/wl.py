@@ -51,7 +51,7 @@ def wl(
     log = (log or LOG) if seeds else None
     try:
         for path in (json_file, plot):
-            _check_folder(path)
+            check_folder(path)
         if download:
             _download(suites, root)
         with Progress() as progress:
@@ -111,6 +111,7 @@ def _download(suites: Sequence[str], root: Path | None) -> None:
             fetch(name, root, show_progress=True)
 
 
-def _check_folder(path: Path | None) -> None:
+def check_folder(path: Path | None) -> None:
+    """Raise ValueError where a file cannot be written because its folder is not there."""
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"{path}: the folder {path.parent} does not exist")

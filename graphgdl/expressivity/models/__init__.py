@@ -62,7 +62,7 @@ def load_model(spec: str | Callable[..., Module]) -> NamedModel:
     from graphgdl.expressivity.oracles import ORACLES
 
     if isinstance(spec, str):
-        name, build = spec, MODELS.get(spec) or _import(spec)
+        name, build = spec, MODELS.get(spec) or import_class(spec)
     else:
         name, build = getattr(spec, "__name__", repr(spec)), spec
     if not callable(build):
@@ -103,7 +103,12 @@ def check_model(build: Callable[..., Module], name: str, channels: int = 16) -> 
         check_output(model.eval()(batch), 2, channels)
 
 
-def _import(spec: str) -> Any:
+def import_class(spec: str) -> Any:
+    """Return what `module:Class` names; modules in the current directory are found as well.
+
+    Raises:
+        ValueError: no such module or class.
+    """
     module, _, attribute = spec.partition(":")
     if not attribute:
         raise ValueError(

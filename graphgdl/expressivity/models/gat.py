@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import ELU, Linear, Module, ModuleList
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
+from graphgdl.groups import Law
 from graphgdl.nn import GATConv, global_add_pool
+from graphgdl.nn.laws import permutation_laws
 
 
 class GAT(Module):
@@ -33,6 +35,10 @@ class GAT(Module):
         self.convs = ModuleList(GATConv(a, hidden // heads, heads=heads) for a in widths[:-1])
         self.act = ELU()
         self.readout = Linear(hidden, out_channels)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations of the nodes."""
+        return permutation_laws(self, data, invariant=True)
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed each graph of the batch."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import Linear, Module, ModuleList, Sequential, Tanh
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
+from graphgdl.groups import Law
 from graphgdl.nn import GINConv, global_add_pool
+from graphgdl.nn.laws import permutation_laws
 
 EPSILON = 2**0.5 - 1  # irrational: with 0 a node's own feature is one more neighbour's
 
@@ -43,6 +45,10 @@ class GIN(Module):
         super().__init__()
         self.convs = gin_convs(in_channels, hidden, layers)
         self.readout = Linear(hidden, out_channels)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations of the nodes."""
+        return permutation_laws(self, data, invariant=True)
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed each graph of the batch."""

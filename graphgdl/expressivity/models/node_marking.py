@@ -8,7 +8,9 @@ from torch_geometric.data import Batch, Data
 
 from graphgdl.expressivity.lift import MarkedCopies, marked_copies
 from graphgdl.expressivity.models.gin import gin_convs
+from graphgdl.groups import Law
 from graphgdl.nn import global_add_pool
+from graphgdl.nn.laws import permutation_laws
 
 
 class NodeMarkingGIN(Module):
@@ -41,6 +43,10 @@ class NodeMarkingGIN(Module):
     def transform(data: Data) -> MarkedCopies:
         """Lift a graph to its marked copies."""
         return marked_copies(data)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations of the nodes."""
+        return permutation_laws(self, data, invariant=True)
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed each graph of the batch."""

@@ -8,7 +8,9 @@ from torch_geometric.data import Batch, Data
 
 from graphgdl.domains import Complete
 from graphgdl.expressivity.encoding import closed_walks
+from graphgdl.groups import Law
 from graphgdl.nn import TransformerConv, global_add_pool
+from graphgdl.nn.laws import permutation_laws
 
 
 class Transformer(Module):
@@ -42,6 +44,10 @@ class Transformer(Module):
         )
         self.norm = ModuleList(LayerNorm(hidden) for _ in range(layers))
         self.readout = Linear(hidden, out_channels)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations of the nodes."""
+        return permutation_laws(self, data, invariant=True)
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed each graph of the batch."""

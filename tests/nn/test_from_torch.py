@@ -1,0 +1,248 @@
+"""A trained network of torch for images, run as message passing on grids: same numbers, same parameters, or refused."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+from grid_cases import Shifts
+from torch import nn
+
+from graphgdl.domains import Grid, StructuredData
+from graphgdl.nn import GridConvTranspose, GridFlatten, GridGlobalPool, GridPool, explain_lowering, from_torch
+from graphgdl.testing import assert_equivariant, assert_twin_fails
+
+CLOSE = {"rtol": 1e-11, "atol": 1e-11}
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def nodes(images, periodic=False):
+    """Images (g, c, *shape) as features (n, c) and their grid."""
+    shape = images.shape[2:]
+    ptr = shape.numel() * torch.arange(images.size(0) + 1)
+    return images.movedim(1, -1).flatten(0, -2), Grid(tuple(shape), periodic, ptr=ptr)
+
+
+def as_nodes(out):
+    return out.movedim(1, -1).flatten(0, -2) if out.dim() > 2 else out
+
+
+def classifier():
+    block = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.GELU(), nn.AvgPool2d(2))
+    return nn.Sequential(
+        *(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)),
+        *(block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5), nn.Dropout(0.5), nn.PReLU(5), nn.Linear(5, 3)),
+    )
+
+
+def trained(network, images, steps=3):
+    labels = torch.arange(images.size(0)) % 3
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+    return network
+
+
+def make(build, seed=0):
+    torch.manual_seed(seed)
+    return build().double()
+
+
+def force(module, lowering):
+    for layer in module.modules():
+        if hasattr(layer, "lowerings"):
+            layer.lowering = lowering
+
+
+@pytest.mark.parametrize("lowering", ["conv", "message"])
+def test_a_trained_network_keeps_its_numbers(lowering):
+    images = randn(6, 2, 9, 8)
+    torch.manual_seed(1)
+    network = trained(make(classifier), images).eval()
+    ours = from_torch(network)
+    force(ours, lowering)
+    pixels = images.clone().requires_grad_()
+    x, grid = nodes(pixels)
+    want, got = network(pixels), ours(x, grid)
+    torch.testing.assert_close(got, want, **CLOSE)
+    leaves = [pixels, *network.parameters()]
+    for a, b in zip(derivatives(got, leaves), derivatives(want, leaves), strict=True):
+        torch.testing.assert_close(a, b, **CLOSE)
+    assert {row.ran for row in explain_lowering(ours, *nodes(images))} == {lowering}
+
+
+def derivatives(out, leaves):
+    """Return the gradients, and the gradients of a function of the gradient in the first leaf."""
+    first = torch.autograd.grad(out.sin().sum(), leaves, create_graph=True)
+    return [*first, *torch.autograd.grad(first[0].tanh().sum(), leaves, allow_unused=True, materialize_grads=True)]
+
+
+def test_parameters_names_statistics_and_mode_are_the_networks():
+    images = randn(6, 2, 8, 8)
+    network = make(classifier)
+    network[4].eval()
+    ours = from_torch(network)
+    assert list(ours.state_dict()) == list(network.state_dict())
+    for a, b in zip(ours.parameters(), network.parameters(), strict=True):
+        assert a is b
+    assert ours.training
+    assert not ours[4].training
+    twin = copy.deepcopy(network)
+    network[8], twin[8] = nn.Identity(), nn.Identity()  # dropout draws other numbers on other shapes
+    ours = from_torch(network)
+    torch.testing.assert_close(ours(*nodes(images)), twin(images), **CLOSE)  # in training: statistics of the batch
+    for a, b in zip(ours.buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+NETWORKS = {
+    "1d": (lambda: nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.MaxPool1d(2), nn.Sigmoid()), (3, 2, 9)),
+    "3d": (
+        lambda: nn.Sequential(
+            nn.Conv3d(2, 3, 2), nn.BatchNorm3d(3), nn.AvgPool3d(2, 1), nn.AdaptiveMaxPool3d((1, 1, 1))
+        ),
+        (2, 2, 4, 3, 3),
+    ),
+    "lenet": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(18, 4), nn.Softmax(-1)
+        ),
+        (2, 2, 6, 8),
+    ),
+    "autoencoder": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=(0, 1)),
+            nn.Upsample(scale_factor=2),
+            nn.Upsample(scale_factor=(1.0, 2.0)),
+            nn.Conv2d(4, 2, 1),
+            nn.LogSoftmax(dim=1),
+        ),
+        (2, 2, 5, 6),
+    ),
+    "circular": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), nn.MaxPool2d(2), nn.ELU()),
+        (2, 2, 4, 6),
+    ),
+    "shared": (lambda: nn.Sequential(*[nn.Conv1d(2, 2, 3, padding=1)] * 2), (2, 2, 5)),
+}
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_other_networks_keep_theirs(case):
+    build, shape = NETWORKS[case]
+    network, images = make(build).eval(), randn(*shape)
+    ours, (x, grid) = from_torch(network), nodes(images, case == "circular")
+    out = ours(x, grid)
+    torch.testing.assert_close(out, as_nodes(network(images)).reshape(out.shape), **CLOSE)
+    where = ours.grid(grid)
+    assert where is None if case == "lenet" else where.num_nodes == out.size(0)
+
+
+def test_images_of_unequal_size_lie_in_one_batch():
+    network = make(classifier).eval()
+    first, second = randn(1, 2, 9, 8), randn(1, 2, 6, 11, seed=1)
+    x = torch.cat([nodes(first)[0], nodes(second)[0]])
+    want = torch.cat([network(first), network(second)])
+    torch.testing.assert_close(from_torch(network)(x, Grid([(9, 8), (6, 11)])), want, **CLOSE)
+
+
+class LouderFirstNode(nn.Module):
+    """The network with one thing broken: the node that happens to be number 0 speaks a little louder."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x, structure):
+        return self.network(torch.cat([1.05 * x[:1], x[1:]]), structure)
+
+
+def test_a_circular_network_moves_with_shifts_by_its_stride():
+    ours, (x, grid) = from_torch(make(NETWORKS["circular"][0])), nodes(randn(1, 2, 4, 6), periodic=True)
+    law = {"group": Shifts((4, 6), 2), "call": lambda module, data: module(data.x, data.structure)}
+    assert assert_equivariant(ours, StructuredData(x, grid), **law) < 1e-10
+    assert_twin_fails(LouderFirstNode(ours), StructuredData(x, grid), **law)
+
+
+class Residual(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class Twice(nn.Sequential):
+    def forward(self, x):
+        return super().forward(super().forward(x))
+
+
+def hooked(layer):
+    layer.register_forward_hook(lambda *args: None)
+    return layer
+
+
+REFUSED = {
+    "`network` child '1', Residual(": (TypeError, [nn.ReLU(), Residual(nn.ReLU())]),
+    "`network` child '0.1', GroupNorm(2, 4": (TypeError, [nn.Sequential(nn.ReLU(), nn.GroupNorm(2, 4))]),
+    "`network` child '0', Dropout2d(p=0.5": (TypeError, [nn.Dropout2d()]),
+    "`network` child '0', a Twice, overrides the forward of Sequential": (TypeError, [Twice(nn.ReLU())]),
+    "`network` child '0' has hooks, which would be lost": (ValueError, [hooked(nn.Conv1d(1, 1, 1))]),
+    "acts on the last axis of the image; put a Flatten before it": (ValueError, [nn.Linear(1, 1)]),
+    "must flatten everything but the batch": (ValueError, [nn.Flatten(2)]),
+    "comes after a Flatten, where there is no grid": (ValueError, [nn.Flatten(), nn.Conv1d(1, 1, 1)]),
+    "must have `dim` 1, the channels, got 2": (ValueError, [nn.Softmax(2)]),
+    "must pool to one pixel, output_size=1, got (2, 1)": (ValueError, [nn.AdaptiveAvgPool2d((2, 1))]),
+    "must not return indices": (ValueError, [nn.AdaptiveMaxPool1d(1, return_indices=True)]),
+    "must repeat pixels by whole factors": (ValueError, [nn.Upsample(scale_factor=1.5)]),
+    "whole factors, mode='nearest' and an integer scale_factor": (ValueError, [nn.Upsample(size=4)]),
+    "must have one scale_factor for each axis: no other layer": (ValueError, [nn.Upsample(scale_factor=2)]),
+    "does not convert: `ceil_mode` of MaxPool2d": (ValueError, [nn.MaxPool2d(2, ceil_mode=True)]),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_does_not_convert_is_refused_by_name(message):
+    error, layers = REFUSED[message]
+    with pytest.raises(error, match=re.escape(message)):
+        from_torch(nn.Sequential(*layers))
+
+
+def test_what_is_no_sequence_is_refused():
+    with pytest.raises(TypeError, match=r"`network` must be a torch.nn.Sequential, got Conv1d; wrap a single layer"):
+        from_torch(nn.Conv1d(1, 1, 1))
+    with pytest.raises(TypeError, match=r"`conv` must be a torch.nn.ConvTranspose1d, 2d or 3d, got Conv1d"):
+        GridConvTranspose.from_torch(nn.Conv1d(1, 1, 1))
+
+
+def test_a_ring_is_refused_where_torch_has_ends():
+    images = randn(1, 1, 4)
+    for layer in (nn.Conv1d(1, 1, 3, padding=1), nn.MaxPool1d(2, padding=1), nn.ConvTranspose1d(1, 1, 4, 2, padding=1)):
+        with pytest.raises(ValueError, match="`padding_mode` 'zeros' does not fit a grid that is periodic"):
+            from_torch(nn.Sequential(layer).double())(*nodes(images, periodic=True))
+
+
+def test_readouts_refuse_what_does_not_fit():
+    with pytest.raises(ValueError, match="`aggr` must be 'mean' or 'max', got 'sum'"):
+        GridGlobalPool("sum")
+    with pytest.raises(ValueError, match=r"`structure` must hold grids of one shape .*, got \(\(2,\), \(3,\)\)"):
+        GridFlatten()(randn(5, 1), Grid([(2,), (3,)]))
+    with pytest.raises(ValueError, match=r"`x` must have shape \(2, c\), .* got \(3, 1\)"):
+        GridGlobalPool()(randn(3, 1), Grid((2,)))
+
+
+def test_global_pool_is_pooling_with_a_window_of_the_whole_grid():
+    x, grid = randn(24, 3), Grid((3, 4), ptr=[0, 12, 24])
+    for aggr in ("mean", "max"):
+        torch.testing.assert_close(GridGlobalPool(aggr)(x, grid), GridPool((3, 4), aggr)(x, grid))
+    assert GridGlobalPool().grid(grid).shapes == ((1, 1), (1, 1))
