@@ -206,10 +206,13 @@ assert (D.diagonal() - W_hat).abs().max() < 1e-12
 import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
-axes[0].imshow(C.abs(), cmap="Greys")
-axes[1].imshow(D.abs(), cmap="Greys")
+axes[0].imshow(C.abs().numpy(), cmap="Greys")
+axes[1].imshow(D.abs().numpy(), cmap="Greys")
 axes[2].imshow(
-    torch.fft.fftshift(W_hat.view(n, n).abs()), cmap="Greys", origin="lower", extent=[-n / 2 - 0.5, n / 2 - 0.5] * 2
+    torch.fft.fftshift(W_hat.view(n, n).abs()).numpy(),
+    cmap="Greys",
+    origin="lower",
+    extent=[-n / 2 - 0.5, n / 2 - 0.5] * 2,
 )
 for axis, title in zip(axes, ("C, over pixels", "F* C F, over waves", "its diagonal, by wave number k")):
     axis.set_title(title)

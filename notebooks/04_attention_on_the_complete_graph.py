@@ -200,9 +200,9 @@ assert all(torch.allclose(d, d[:1], rtol=0, atol=1e-10) for d in diagonals)
 import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-axes[0].imshow((q @ k.T / c**0.5).softmax(1), cmap="Greys")
-axes[1].plot(P[:, 1:5])
-axes[2].imshow(product, cmap="Greys")
+axes[0].imshow((q @ k.T / c**0.5).softmax(1).numpy(), cmap="Greys")
+axes[1].plot(P[:, 1:5].numpy())
+axes[2].imshow(product.numpy(), cmap="Greys")
 for axis, title in zip(axes, ("a, weights on the complete graph", "eigenvectors of the path", "products of encodings")):
     axis.set_title(title)
 plt.show()
