@@ -8,13 +8,16 @@ from graphgdl.groups.field_type import FieldType, scalars
 from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
 from graphgdl.groups.isometries import Isometries
+from graphgdl.groups.lattice_stabilizer import LatticeStabilizer
 from graphgdl.groups.law import Law
 from graphgdl.groups.orthogonal import SO, O
 from graphgdl.groups.permutation import Permutation
 from graphgdl.groups.product import DirectProduct
+from graphgdl.groups.pullback import Pullback
 from graphgdl.groups.representation import Representation, frequency, sign, standard, trivial
 from graphgdl.groups.semidirect import Semidirect, p4, p4m
 from graphgdl.groups.translations import Translations
+from graphgdl.groups.turns import Turns
 
 __all__ = [
     "SE",
@@ -28,13 +31,16 @@ __all__ = [
     "FiniteGroup",
     "Group",
     "Isometries",
+    "LatticeStabilizer",
     "Law",
     "O",
     "Permutation",
+    "Pullback",
     "Representation",
     "Semidirect",
     "Signal",
     "Translations",
+    "Turns",
     "direct_sum",
     "frequency",
     "inflation",

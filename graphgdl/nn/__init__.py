@@ -37,6 +37,9 @@ from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
+from graphgdl.nn.group_conv import GroupConv
+from graphgdl.nn.group_lifting_conv import GroupLiftingConv
+from graphgdl.nn.group_pool import GroupPool
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
@@ -70,6 +73,9 @@ __all__ = [
     "GraphSizeNorm",
     "GridConv",
     "GridConvTranspose",
+    "GroupConv",
+    "GroupLiftingConv",
+    "GroupPool",
     "InstanceNorm",
     "JanossyPooling",
     "LayerNorm",

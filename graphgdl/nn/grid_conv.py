@@ -18,16 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from graphgdl.domains.structure import Grid
-from graphgdl.domains.window import MODES, Taps, Window
-from graphgdl.nn.grid_inputs import check_channels, check_grid, kernel_options, window_of
-from graphgdl.nn.grid_lowering import OnGrid
+from graphgdl.domains.window import MODES
+from graphgdl.nn.grid_inputs import check_channels, kernel_options
 from graphgdl.nn.grid_torch import convolve, weigh
-from graphgdl.nn.memo import remembered
+from graphgdl.nn.sliding_window import SlidingWindow
 
 Sizes = int | Sequence[int]
 
 
-class GridConv(OnGrid):
+class GridConv(SlidingWindow):
     r"""A convolution over a `Grid`; options, weights and state dict are those of `torch.nn.Conv1d`, `Conv2d`, `Conv3d`.
 
     The features stay (n, c), nodes in row-major order, which is torch's channels-last layout: nothing is copied.
@@ -104,28 +103,10 @@ class GridConv(OnGrid):
             layer.register_parameter(name, parameter)
         return layer.train(conv.training)
 
-    def grid(self, structure: Grid) -> Grid:
-        """Return the grid of the output's nodes, for the next layer."""
-        window = self._window(structure)
-        kind = (structure.shape, structure.periodic, structure.diagonal)
-        return remembered(structure.ptr, ("grid", window, kind), lambda: window.grid(structure))
-
-    def forward(self, x: Tensor, structure: Grid) -> Tensor:
-        """Return the features at the places of the kernel (n', out_channels)."""
-        check_grid(structure, x, self.dim, self.in_channels)
-        return self.propagate(structure, x=x)
-
     def message(self, x_j: Tensor, counts: tuple[int, ...]) -> Tensor:
         """Weight each message by its tap; the edges are sorted by tap, `counts` of them each."""
         weight = self.weight.view(self.groups, -1, *self.weight.shape[1:]).flatten(3)
         return weigh(x_j, counts, weight.permute(3, 0, 2, 1))
-
-    def _window(self, grid: Grid) -> Window:
-        return window_of(grid, self.kernel_size, self.stride, self.dilation, self.ends, self.padding_mode)
-
-    def _taps(self, structure: Grid) -> Taps:
-        window = self._window(structure)
-        return remembered(structure.ptr, ("taps", window, structure.shape), lambda: window.taps(structure))
 
     def _by_torch(self, x: Tensor, structure: Grid) -> Tensor:
         return convolve(x, structure, self._window(structure), self.weight, self.bias, self.groups)

@@ -92,7 +92,7 @@ def check_grid(structure: Any, x: Any, dim: int, channels: int | None) -> None:
         raise ValueError("`structure` must hold at least one grid, got a batch of none; skip the empty batch")
     if len(structure.periodic) != dim:
         raise ValueError(f"`structure` must have {dim} axes, got a grid of {len(structure.periodic)}: {structure}")
-    if x.dim() != 2 or x.size(0) != structure.num_nodes or channels not in (None, x.size(1)):
+    if x.dim() != 2 or x.size(0) != structure.num_nodes or (channels is not None and x.size(1) != channels):
         raise ValueError(
             f"`x` must have shape ({structure.num_nodes}, {'c' if channels is None else channels}), one row for each node "
             f"of the grid, got {tuple(x.shape)}; for images use `images.movedim(1, -1).flatten(0, -2)`"

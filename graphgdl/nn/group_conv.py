@@ -1,0 +1,108 @@
+r"""GroupConv: group convolution over p4, p4m and their kin, the message that is weighted by relative pose.
+
+.. math:: x_{p,h}' = b + \sum_{u \in K} \sum_{h' \in H} W_{h^{-1} h',\, h^{-1} u} \; x_{s p + u,\, h'}
+
+The nodes of the group are (p, h), a place of the grid and an element of H; those of one place are its channels, as
+`regular(H)` orders them. The weight depends on how (s p + u, h') lies as seen from (s p, h).
+
+Law: equivariant to H and the shifts of a square torus, exactly (p4, p4m); on an open grid to H about its centre. With
+stride s to those that map the output's places to themselves: on a torus of n nodes along each axis, s divides n; on an
+open grid, s divides n + 2 padding - dilation (kernel_size - 1) - 1: n - 1 with an odd kernel and padding 'same'-like.
+Source: Cohen & Welling (2016), Group Equivariant Convolutional Networks, section 6.
+Differs: nothing; also C_2, D_1, D_2, and C_1 (where it is a plain convolution).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphgdl.groups import Cyclic, Dihedral, FieldType, regular
+from graphgdl.nn.planar_conv import PlanarConv
+
+
+class GroupConv(PlanarConv):
+    """A convolution from regular fields to regular fields.
+
+    Args:
+        in_multiplicity: number of regular fields of the input.
+        out_multiplicity: number of regular fields of the output.
+        kernel_size: number of taps along both axes.
+        group: the turns H, `Cyclic(n)` or `Dihedral(n)` with n = 1, 2 or 4.
+        stride, padding, dilation, padding_mode: one number for both axes; see `GridConv`.
+        bias: whether to learn a bias, one for each field.
+
+    Shapes:
+        x (n, in_multiplicity * |H|); structure a `Grid` of two axes, or a batch -> (n', out_multiplicity * |H|).
+
+    Raises:
+        TypeError: `structure` is no `Grid`.
+        ValueError: a group that does not turn the lattice to itself; options that do not fit each other, the grid or `x`.
+
+    Example:
+        >>> from graphgdl.domains import Grid
+        >>> conv = GroupConv(2, 3, 3, Dihedral(4), padding=1)
+        >>> conv.in_type, conv.out_type
+        (2 x regular of Dihedral(4), 3 x regular of Dihedral(4))
+        >>> conv(torch.randn(25, 16), Grid((5, 5))).shape
+        torch.Size([25, 24])
+    """
+
+    def __init__(
+        self,
+        in_multiplicity: int,
+        out_multiplicity: int,
+        kernel_size: int,
+        group: Cyclic | Dihedral,
+        stride: int = 1,
+        padding: int | str = 0,
+        dilation: int = 1,
+        padding_mode: str | None = None,
+        bias: bool = True,
+    ) -> None:
+        fields = regular(lattice_group(group))
+        in_type, out_type = FieldType(fields, in_multiplicity), FieldType(fields, out_multiplicity)
+        super().__init__(in_type, out_type, kernel_size, stride, padding, dilation, padding_mode)
+        self.weight = nn.Parameter(torch.empty(out_multiplicity, in_multiplicity, group.order, *self.kernel_size))
+        self.bias = nn.Parameter(torch.empty(out_multiplicity)) if bias else None
+        self.register_buffer("_entry", self._entries(group), persistent=False)
+        self.reset_parameters()
+
+    def filters(self) -> Tensor:
+        """Return the weights of the taps (c_out, c_in, k, k), the same numbers for each h, turned by it."""
+        turned = self.weight.flatten(2)[:, :, self._entry]  # (out, in, h, h', k * k)
+        return turned.transpose(1, 2).reshape(self.out_channels, self.in_channels, *self.kernel_size)
+
+    def biases(self) -> Tensor | None:
+        """Return the bias of each channel (c_out,)."""
+        return None if self.bias is None else self.bias.repeat_interleave(self.out_type.representation.size)
+
+    def _entries(self, group: Dihedral) -> Tensor:
+        """Return where the weight of (h, h', u) stands among those of (h^-1 h', h^-1 u), int64 (|H|, |H|, k * k)."""
+        elements = group.elements()
+        number = {tuple(h.tolist()): i for i, h in enumerate(elements)}
+        seen = [[number[tuple(group.compose(group.inverse(h), k).tolist())] for k in elements] for h in elements]
+        taps = turned_taps(group, self.kernel_size[0])
+        return torch.tensor(seen)[:, :, None] * taps.size(1) + taps[:, None]
+
+
+def lattice_group(group: Cyclic | Dihedral) -> Cyclic | Dihedral:
+    """Return the group; raise unless it turns the square lattice to itself.
+
+    Raises:
+        TypeError: neither C_n nor D_n.
+        ValueError: another n than 1, 2 or 4.
+    """
+    if not isinstance(group, Dihedral):
+        raise TypeError(f"`group` must be Cyclic(n) or Dihedral(n), got {group}")
+    if group.n not in (1, 2, 4):
+        raise ValueError(f"`group` must turn the square lattice to itself, n = 1, 2 or 4, got {group}")
+    return group
+
+
+def turned_taps(group: Dihedral, size: int) -> Tensor:
+    """Return for each h and each tap u of a square kernel the tap at h^-1 u, int64 (|H|, size * size)."""
+    taps = torch.cartesian_prod(torch.arange(size), torch.arange(size))
+    twice = 2 * taps - (size - 1)  # offsets from the centre, doubled
+    back = [twice @ group.matrix(h).to(torch.int64) for h in group.elements()]  # rows times R are R^T u
+    return torch.stack([(turned + size - 1) // 2 @ torch.tensor([size, 1]) for turned in back])

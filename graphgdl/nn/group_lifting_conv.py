@@ -1,0 +1,75 @@
+r"""GroupLiftingConv: the first layer of a group convolutional network, from plain channels to one for each turn.
+
+.. math:: x_{p,h}' = b + \sum_{u \in K} W_{h^{-1} u} \, x_{s p + u}
+
+Law: as of `GroupConv`; the input's channels stay as they are.
+Source: Cohen & Welling (2016), Group Equivariant Convolutional Networks, section 6.1.
+Differs: nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphgdl.groups import Cyclic, Dihedral, FieldType, regular, scalars
+from graphgdl.nn.group_conv import lattice_group, turned_taps
+from graphgdl.nn.planar_conv import PlanarConv
+
+
+class GroupLiftingConv(PlanarConv):
+    """A convolution from ordinary channels to regular fields: every filter in all its turns.
+
+    Args:
+        in_channels: size of each node's features.
+        out_multiplicity: number of regular fields of the output.
+        kernel_size: number of taps along both axes.
+        group: the turns H, `Cyclic(n)` or `Dihedral(n)` with n = 1, 2 or 4.
+        stride, padding, dilation, padding_mode: one number for both axes; see `GridConv`.
+        bias: whether to learn a bias, one for each field.
+
+    Shapes:
+        x (n, in_channels); structure a `Grid` of two axes, or a batch -> (n', out_multiplicity * |H|).
+
+    Raises:
+        TypeError: `structure` is no `Grid`.
+        ValueError: a group that does not turn the lattice to itself; options that do not fit each other, the grid or `x`.
+
+    Example:
+        >>> from graphgdl.domains import Grid
+        >>> from graphgdl.groups import Cyclic
+        >>> conv = GroupLiftingConv(1, 1, 3, Cyclic(4), padding=1, bias=False)
+        >>> _ = conv.weight.data.copy_(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+        >>> x = torch.zeros(9, 1)
+        >>> x[4] = 1.0  # a point; the filter reads the place above, then left, below, right
+        >>> conv(x, Grid((3, 3))).argmax(dim=0).tolist()
+        [7, 5, 1, 3]
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_multiplicity: int,
+        kernel_size: int,
+        group: Cyclic | Dihedral,
+        stride: int = 1,
+        padding: int | str = 0,
+        dilation: int = 1,
+        padding_mode: str | None = None,
+        bias: bool = True,
+    ) -> None:
+        in_type, out_type = scalars(in_channels), FieldType(regular(lattice_group(group)), out_multiplicity)
+        super().__init__(in_type, out_type, kernel_size, stride, padding, dilation, padding_mode)
+        self.weight = nn.Parameter(torch.empty(out_multiplicity, in_channels, *self.kernel_size))
+        self.bias = nn.Parameter(torch.empty(out_multiplicity)) if bias else None
+        self.register_buffer("_taps_turned", turned_taps(group, kernel_size), persistent=False)
+        self.reset_parameters()
+
+    def filters(self) -> Tensor:
+        """Return the weights of the taps (c_out, c_in, k, k), each filter turned by every h."""
+        turned = self.weight.flatten(2)[:, :, self._taps_turned]  # (out, in, h, k * k)
+        return turned.transpose(1, 2).reshape(self.out_channels, self.in_channels, *self.kernel_size)
+
+    def biases(self) -> Tensor | None:
+        """Return the bias of each channel (c_out,)."""
+        return None if self.bias is None else self.bias.repeat_interleave(self.out_type.representation.size)
