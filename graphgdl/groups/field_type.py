@@ -48,11 +48,19 @@ class FieldType:
         """Number of channels."""
         return self.multiplicity * self.representation.size
 
-    def act(self, g: Tensor, x: Tensor) -> Tensor:
-        """Transform x (..., size), copy by copy."""
+    def copies(self, x: Tensor) -> Tensor:
+        """Return x (..., size) with one row for each copy, (..., multiplicity, representation.size).
+
+        Raises:
+            ValueError: x has another number of channels.
+        """
         if x.dim() == 0 or x.size(-1) != self.size:
             raise ValueError(f"`x` must have shape (..., {self.size}) to be of type {self}, got {tuple(x.shape)}")
-        return self.representation.act(g, x.unflatten(-1, (self.multiplicity, -1))).flatten(-2)
+        return x.unflatten(-1, (self.multiplicity, -1))
+
+    def act(self, g: Tensor, x: Tensor) -> Tensor:
+        """Transform x (..., size), copy by copy."""
+        return self.representation.act(g, self.copies(x)).flatten(-2)
 
     def __repr__(self) -> str:
         return f"{self.multiplicity} x {self.representation}"

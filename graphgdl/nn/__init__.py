@@ -25,11 +25,15 @@ from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
 from graphgdl.nn.chain_gru import ChainGRU
 from graphgdl.nn.chain_lstm import ChainLSTM
 from graphgdl.nn.chain_rnn import ChainRNN
+from graphgdl.nn.coarsening import Coarse, Coarsening, Unpool, cluster_pool
 from graphgdl.nn.deep_sets import DeepSets, DeepSetsConv
+from graphgdl.nn.dense_pool import DiffPool, MinCutPool
 from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.edge_conv import EdgeConv
 from graphgdl.nn.explain_lowering import LoweringReport, explain_lowering
+from graphgdl.nn.field_norm import FieldNorm
 from graphgdl.nn.gat_conv import GATConv
+from graphgdl.nn.gated_nonlinearity import GatedNonlinearity
 from graphgdl.nn.gatv2_conv import GATv2Conv
 from graphgdl.nn.gcn_conv import GCNConv
 from graphgdl.nn.gin_conv import GINConv
@@ -40,12 +44,17 @@ from graphgdl.nn.grid_conv_transpose import GridConvTranspose
 from graphgdl.nn.group_conv import GroupConv
 from graphgdl.nn.group_lifting_conv import GroupLiftingConv
 from graphgdl.nn.group_pool import GroupPool
+from graphgdl.nn.heavy_edge_pool import HeavyEdgePool
 from graphgdl.nn.janossy import JanossyPooling
 from graphgdl.nn.lowering import Lowered, Lowering
 from graphgdl.nn.nn_conv import NNConv
+from graphgdl.nn.norm_nonlinearity import NormNonlinearity
+from graphgdl.nn.norm_pool import NormPool
+from graphgdl.nn.pointwise_nonlinearity import PointwiseNonlinearity
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
-from graphgdl.nn.readout import global_add_pool, global_max_pool, global_mean_pool
+from graphgdl.nn.readout import Readout, global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.top_k_pool import TopKPool
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
 
@@ -56,17 +65,22 @@ __all__ = [
     "ChainGRU",
     "ChainLSTM",
     "ChainRNN",
+    "Coarse",
+    "Coarsening",
     "DeepSets",
     "DeepSetsAggregation",
     "DeepSetsConv",
     "DiffGroupNorm",
+    "DiffPool",
     "DotProductAttention",
     "EdgeConv",
+    "FieldNorm",
     "GATConv",
     "GATv2Conv",
     "GCNConv",
     "GINConv",
     "GINEConv",
+    "GatedNonlinearity",
     "GraphConv",
     "GraphMultisetTransformer",
     "GraphNorm",
@@ -76,6 +90,7 @@ __all__ = [
     "GroupConv",
     "GroupLiftingConv",
     "GroupPool",
+    "HeavyEdgePool",
     "InstanceNorm",
     "JanossyPooling",
     "LayerNorm",
@@ -84,16 +99,24 @@ __all__ = [
     "LoweringReport",
     "MeanSubtractionNorm",
     "MessageNorm",
+    "MinCutPool",
     "NNConv",
+    "NormNonlinearity",
+    "NormPool",
     "PairNorm",
+    "PointwiseNonlinearity",
+    "Readout",
     "SAGEConv",
     "Set2Set",
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
+    "TopKPool",
     "TransformerConv",
     "TransformerEncoderLayer",
+    "Unpool",
     "accelerate",
+    "cluster_pool",
     "decelerate",
     "explain_lowering",
     "global_add_pool",

@@ -107,6 +107,7 @@ class DeepSetsConv(OnStructure, MessagePassing):
 
     def __init__(self, in_channels: int, out_channels: int, aggr: str = "sum", bias: bool = True) -> None:
         super().__init__(aggr=_check_reduce("aggr", aggr))
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.lin = nn.Linear(in_channels, out_channels, bias)
         self.lin_set = nn.Linear(in_channels, out_channels, bias=False)
 

@@ -11,7 +11,7 @@ Differs: nothing.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from graphgdl import ops
@@ -73,3 +73,34 @@ def _pool(x: Tensor, batch: Tensor | None, size: int | None, reduce: str) -> Ten
     if _BACKENDS.get(x.device.type, "no kernels") is not None:  # a device that the ops do not know yet: PyG's scatter
         return scatter(x, batch, 0, size, reduce)
     return ops.segment_reduce(x, batch, size, reduce)
+
+
+class Readout(nn.Module):
+    """A readout as a layer: the sum, mean or largest value of the node features of each graph.
+
+    Args:
+        reduce: 'sum', 'mean' or 'max'.
+
+    Shapes:
+        x (n, ...); batch (n,) or None; size -> (g, ...), as `global_add_pool`.
+
+    Raises:
+        ValueError: an unknown `reduce`; see `global_add_pool`.
+
+    Example:
+        >>> Readout("mean")(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([0, 0, 1])).tolist()
+        [[1.5], [4.0]]
+    """
+
+    def __init__(self, reduce: str = "sum") -> None:
+        super().__init__()
+        if reduce not in ("sum", "mean", "max"):
+            raise ValueError(f"`reduce` must be 'sum', 'mean' or 'max', got {reduce!r}")
+        self.reduce = reduce
+
+    def forward(self, x: Tensor, batch: Tensor | None = None, size: int | None = None) -> Tensor:
+        """Return one row for each graph."""
+        return _pool(x, batch, size, self.reduce)
+
+    def __repr__(self) -> str:
+        return f"Readout({self.reduce!r})"

@@ -84,3 +84,11 @@ def test_devices_without_kernels_pool_too(name, monkeypatch):
     assert pool(x.to("meta"), batch.to("meta"), 5).shape == (5, 3)
     monkeypatch.setattr(readout, "_BACKENDS", {"cpu": "none"})
     torch.testing.assert_close(pool(x, batch, 5), expected)
+
+
+def test_readout_is_the_function_as_a_layer():
+    x, batch = torch.randn(6, 3), torch.tensor([0, 2, 0, 3, 3, 3])
+    for reduce, name in zip(("sum", "mean", "max"), ("global_add_pool", "global_mean_pool", "global_max_pool")):
+        assert torch.equal(gdl.Readout(reduce)(x, batch, 5), getattr(gdl, name)(x, batch, 5))
+    with pytest.raises(ValueError, match="`reduce` must be 'sum', 'mean' or 'max', got 'min'"):
+        gdl.Readout("min")
