@@ -147,25 +147,16 @@ assert difference.abs().max() < 1e-12
 # middle we keep every second place: of nine, these are the same seen from all four sides.
 
 # %%
-from torch.nn import Linear, Module
+from torch.nn import Linear, ReLU
 
-from graphgdl.nn import global_mean_pool
+from graphgdl.models import Blueprint
+from graphgdl.nn import Readout
 
-
-class Net(Module):
-    def __init__(self):
-        super().__init__()
-        self.lift = GroupLiftingConv(1, 8, 3, turns, padding=1)
-        self.conv = GroupConv(8, 8, 3, turns, stride=2, padding=1)
-        self.pool, self.classify = GroupPool(self.conv.out_type), Linear(8, 10)
-
-    def forward(self, x, grid):
-        x = self.conv(self.lift(x, grid).relu(), grid).relu()
-        return self.classify(global_mean_pool(self.pool(x), self.conv.grid(grid).batch))
-
+lifting, conv = GroupLiftingConv(1, 8, 3, turns, padding=1), GroupConv(8, 8, 3, turns, stride=2, padding=1)
+layers = [lifting, ReLU(), conv, ReLU(), GroupPool(conv.out_type), Readout("mean"), Linear(8, 10)]
+net = Blueprint(layers).double().requires_grad_(False)
 
 # %%
-net = Net().double().requires_grad_(False)
 images = torch.stack([x.rot90(r, (1, 2)) for r in range(4)])
 logits = net(images.view(4 * n * n, 1), Grid.concat([grid] * 4))
 print(logits[:, :5])
@@ -199,4 +190,4 @@ assert [bool(error < 1e-12) for error in gap] == [False, True, True, False]
 # ## Exercise
 # 1. Let the image have ten rows and columns. Which step of the network loses the law, and why?
 # 2. Move the image by one place. Do the logits stay? Which grid and which stride would make them?
-# 3. Replace `relu` by `y - y.mean()` over each copy of the representation. Is the law kept? And by adding 1 to answer 0?
+# 3. Replace `ReLU` by `y - y.mean()` over each copy of the representation. Is the law kept? And by adding 1 to answer 0?
