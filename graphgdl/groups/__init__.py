@@ -7,6 +7,7 @@ from graphgdl.groups.field_action import FieldAction, Signal
 from graphgdl.groups.field_type import FieldType, scalars
 from graphgdl.groups.finite import Cyclic, Dihedral
 from graphgdl.groups.group import FiniteGroup, Group
+from graphgdl.groups.invariants import invariants
 from graphgdl.groups.isometries import Isometries
 from graphgdl.groups.lattice_stabilizer import LatticeStabilizer
 from graphgdl.groups.law import Law
@@ -44,6 +45,7 @@ __all__ = [
     "direct_sum",
     "frequency",
     "inflation",
+    "invariants",
     "p4",
     "p4m",
     "quotient",

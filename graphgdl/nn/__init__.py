@@ -54,6 +54,9 @@ from graphgdl.nn.pointwise_nonlinearity import PointwiseNonlinearity
 from graphgdl.nn.positional_encoding import sinusoidal_encoding
 from graphgdl.nn.readout import Readout, global_add_pool, global_max_pool, global_mean_pool
 from graphgdl.nn.sage_conv import SAGEConv
+from graphgdl.nn.steerable_basis import SteerableBasis
+from graphgdl.nn.steerable_conv import SteerableConv
+from graphgdl.nn.steerable_point_conv import SteerablePointConv
 from graphgdl.nn.top_k_pool import TopKPool
 from graphgdl.nn.transformer_conv import TransformerConv
 from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
@@ -111,6 +114,9 @@ __all__ = [
     "SetTransformerAggregation",
     "SoftmaxAggregation",
     "SortAggregation",
+    "SteerableBasis",
+    "SteerableConv",
+    "SteerablePointConv",
     "TopKPool",
     "TransformerConv",
     "TransformerEncoderLayer",
