@@ -165,6 +165,41 @@ assert (logits - logits[0]).abs().max() < 1e-12
 # %% [markdown]
 # Four turns, one answer. Nothing was learned, nothing was averaged over copies of the image: the law is in the weights.
 #
+# ## Any angle
+# Between the quarter turns a lattice does not map to itself, but points in the plane have no lattice. Let a channel be an
+# arrow, which a turn $R$ of the plane turns as well. The kernel $k$ makes arrows out of numbers, and commutes with turns if
+#
+# $$k(R u) = R \, k(u), \qquad v_i = \sum_{j \in N(i)} k(p_j - p_i) \, x_j$$
+#
+# All such kernels are a radial and a tangential arrow times any function of the distance: these functions are learned.
+
+# %%
+from graphgdl.groups import SO, FieldType, scalars, standard
+from graphgdl.nn import SteerablePointConv
+
+p = x[0].nonzero().flip(1) * torch.tensor([1.0, -1.0], dtype=torch.float64)
+p = p - p.mean(0)
+edge_index = (torch.cdist(p, p) < 3).nonzero().T
+steer = SteerablePointConv(scalars(1), FieldType(standard(SO(2))), radius=3).double().requires_grad_(False)
+v = steer(torch.ones(len(p), 1).double(), p, edge_index)
+print(v[:3])
+
+# %%
+angle = torch.tensor(37.0).deg2rad().double()
+R = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
+v_turned = steer(torch.ones(len(p), 1).double(), p @ R.T, edge_index)
+print(f"{(v_turned - v @ R.T).abs().max():.1e}")
+assert (v_turned - v @ R.T).abs().max() < 1e-12
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
+for axis, places, arrows in zip(axes, (p, p @ R.T), (v, v_turned)):
+    axis.scatter(*places.T.numpy(), color="lightgrey", s=80)
+    axis.quiver(*places.T.numpy(), *arrows.T.numpy(), angles="xy", scale=4)
+    axis.set(xlim=(-6, 6), ylim=(-6, 6), aspect="equal")
+plt.show()
+
+# %% [markdown]
 # ## Break it on purpose
 # Leave one of the four filters as it was.
 
