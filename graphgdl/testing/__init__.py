@@ -1,13 +1,32 @@
 """Laws as assertions, for our layers and for anybody's. Needs neither pytest nor hypothesis."""
 
 from graphgdl.testing.contract import assert_contract, assert_disjoint_union, assert_not_vacuous, assert_twin_fails
+from graphgdl.testing.curve_plot import plot_curves
+from graphgdl.testing.curves import Curve, equivariance_curve, equivariance_slope
+from graphgdl.testing.edge_paths import EdgeDropping, EdgeWeightNoise
 from graphgdl.testing.equivariance import assert_equivariant, call_module
+from graphgdl.testing.grid_deformations import GridDeformations
+from graphgdl.testing.grid_paths import GridRotations, GridShifts, interpolate
+from graphgdl.testing.paths import Path, Rotations, Shifts
 
 __all__ = [
+    "Curve",
+    "EdgeDropping",
+    "EdgeWeightNoise",
+    "GridDeformations",
+    "GridRotations",
+    "GridShifts",
+    "Path",
+    "Rotations",
+    "Shifts",
     "assert_contract",
     "assert_disjoint_union",
     "assert_equivariant",
     "assert_not_vacuous",
     "assert_twin_fails",
     "call_module",
+    "equivariance_curve",
+    "equivariance_slope",
+    "interpolate",
+    "plot_curves",
 ]
