@@ -7,7 +7,9 @@ from graphgdl.testing.edge_paths import EdgeDropping, EdgeWeightNoise
 from graphgdl.testing.equivariance import assert_equivariant, call_module
 from graphgdl.testing.grid_deformations import GridDeformations
 from graphgdl.testing.grid_paths import GridRotations, GridShifts, interpolate
+from graphgdl.testing.label_curve import LabelCurve, NeighbourLabels, label_curve
 from graphgdl.testing.paths import Path, Rotations, Shifts
+from graphgdl.testing.symmetry_ranking import SymmetryScore, holm, rank_symmetries
 
 __all__ = [
     "Curve",
@@ -16,9 +18,12 @@ __all__ = [
     "GridDeformations",
     "GridRotations",
     "GridShifts",
+    "LabelCurve",
+    "NeighbourLabels",
     "Path",
     "Rotations",
     "Shifts",
+    "SymmetryScore",
     "assert_contract",
     "assert_disjoint_union",
     "assert_equivariant",
@@ -27,6 +32,9 @@ __all__ = [
     "call_module",
     "equivariance_curve",
     "equivariance_slope",
+    "holm",
     "interpolate",
+    "label_curve",
     "plot_curves",
+    "rank_symmetries",
 ]

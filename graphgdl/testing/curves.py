@@ -100,7 +100,7 @@ def equivariance_curve(
     with torch.no_grad():
         before = tensors(call(f, x))
         scale = _scale(before)
-        for direction in _directions(seed, draws):
+        for direction in directions(seed, draws):
             for size in sizes:
                 g = path.of_size(size, torch.Generator().manual_seed(direction))
                 errors.append(_norm(_gap(f, path, g, x, before, invariant, call)) / scale)
@@ -151,7 +151,7 @@ def equivariance_slope(
     with torch.no_grad():
         before = tensors(call(f, x))
         scale = _scale(before)
-        for direction in _directions(seed, draws):
+        for direction in directions(seed, draws):
             near, far = (
                 _gap(f, path, path.of_size(size, torch.Generator().manual_seed(direction)), x, before, invariant, call)
                 for size in (step / 2, step)
@@ -160,7 +160,8 @@ def equivariance_slope(
     return sum(slopes) / draws
 
 
-def _directions(seed: int, draws: int) -> list[int]:
+def directions(seed: int, draws: int) -> list[int]:
+    """Return a seed for each draw."""
     if draws < 1:
         raise ValueError(f"`draws` must be at least 1, got {draws}; no draw proves nothing")
     return torch.randint(2**62, (draws,), generator=torch.Generator().manual_seed(seed)).tolist()
