@@ -21,7 +21,8 @@ SMALL = {
     "gru": lambda: cases.recurrence("GRU", batch=3, length=6, channels=4),
     "lstm-uneven": lambda: cases.uneven_recurrence(batch=5, longest=7, channels=4),
     "encoder": lambda: cases.encoder(batch=3, size=5, channels=16),
-    "attention-messages": lambda: cases.attention_by_messages(batch=3, size=5, channels=16),
+    "attention-compiled": lambda: cases.attention_on_edges(batch=3, size=5, channels=16),
+    "attention-messages": lambda: cases.attention_on_edges("message", batch=3, size=5, channels=16),
 }
 
 

@@ -145,8 +145,8 @@ def encoder(batch: int = 32, size: int = 64, channels: int = 128) -> Contest:
     return Contest(f"transformer encoder layer, {batch} sets of {size}, {channels} channels", sides, NO_SLOWER)
 
 
-def attention_by_messages(batch: int = 32, size: int = 64, channels: int = 128) -> Contest:
-    """The message path of attention on the complete graph beside PyG's TransformerConv on the same edges."""
+def attention_on_edges(lowering: str = "compiled", batch: int = 32, size: int = 64, channels: int = 128) -> Contest:
+    """Attention along the edges of the complete graph, by one lowering, beside PyG's TransformerConv on the same edges."""
     import torch
     from torch import nn
     from torch_geometric.nn import TransformerConv
@@ -156,22 +156,21 @@ def attention_by_messages(batch: int = 32, size: int = 64, channels: int = 128) 
     heads = 8
     theirs = TransformerConv(channels, channels // heads, heads, root_weight=False)
     attend = DotProductAttention()
-    attend.lowering = "message"
+    attend.lowering = lowering
     ours = nn.ModuleDict({name: nn.Linear(channels, channels) for name in ("lin_key", "lin_query", "lin_value")})
     theirs.lin_skip = None
     ours.load_state_dict(theirs.state_dict())
-    sets, x = _sets(batch, size), torch.randn(batch * size, channels)
-    edges = sets.edge_index
+    edges, x = _sets(batch, size).edge_index, torch.randn(batch * size, channels)
 
     def run(v: Tensor) -> Tensor:
         key, query, value = (map_(v).unflatten(1, (heads, -1)) for map_ in ours.values())
-        return attend(query, key, value, sets).flatten(1)
+        return attend(query, key, value, edges).flatten(1)
 
     sides = {
-        "DotProductAttention, messages": Side(ours, run, _leaf(x)),
+        f"DotProductAttention, {lowering}": Side(ours, run, _leaf(x)),
         "TransformerConv": Side(theirs, lambda v: theirs(v, edges), _leaf(x)),
     }
-    return Contest(f"attention by messages, {batch} sets of {size}, {channels} channels", sides, FASTER)
+    return Contest(f"attention on edges, {lowering}, {batch} sets of {size}, {channels} channels", sides, FASTER)
 
 
 CASES: dict[str, Callable[[], Contest]] = {
@@ -182,7 +181,8 @@ CASES: dict[str, Callable[[], Contest]] = {
     "gru": lambda: recurrence("GRU"),
     "lstm-uneven": uneven_recurrence,
     "encoder": encoder,
-    "attention-messages": attention_by_messages,
+    "attention-compiled": attention_on_edges,
+    "attention-messages": lambda: attention_on_edges("message"),
 }
 
 
