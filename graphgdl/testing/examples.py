@@ -143,6 +143,13 @@ def there_and_back(pool: Coarsening) -> Module:
     return Blueprint([pool, nn.GraphConv(C, C), nn.Unpool()])
 
 
+def turned() -> Module:
+    """Return a network on images that follows quarter turns and gives one row for each image, which does not."""
+    lift, conv = nn.GroupLiftingConv(C, 2, 3, C4, padding=1), nn.GroupConv(2, 2, 3, C4, padding=1)
+    act = nn.PointwiseNonlinearity(REGULAR, torch.tanh)
+    return Blueprint([lift, act, conv, act, nn.GroupPool(REGULAR), nn.Readout("mean"), Linear(2, OUT)])
+
+
 SETS, CHAINS = Complete([0, 3, N]), Chain([0, 3, N])
 TORUS, CYLINDER = Grid((4, 6), periodic=True), Grid((4, 5), periodic=(True, False))
 SQUARE, OPEN = Grid((4, 4), periodic=True), Grid((5, 5))
@@ -216,7 +223,9 @@ EXAMPLES = {
         lambda: Blueprint([nn.GraphConv(C, 8), Tanh(), nn.Readout("mean"), Linear(8, OUT)]), graph(edge_weight=0)
     ),
     "Skip": Example(lambda: Skip([nn.GraphConv(C, C), Tanh()], "add"), graph(edge_weight=0)),
-    "UNet": Example(lambda: UNet.on_graph(C, OUT, [4, 8]), graph(edge_weight=0)),
+    "Blueprint, turned": Example(turned, on(SQUARE)),
+    "UNet": Example(lambda: UNet.on_grid(C, OUT, [4, 8], dim=2), on(TORUS)),
+    "UNet, on a graph": Example(lambda: UNet.on_graph(C, OUT, [4, 8]), graph(edge_weight=0)),
     "sinusoidal_encoding": Example(Sinusoids, lambda generator: Data(pos=torch.randn(N, 1, generator=generator))),
     "global_add_pool": Example(lambda: FromFunction(nn.global_add_pool), nodes()),
     "global_mean_pool": Example(lambda: FromFunction(nn.global_mean_pool), nodes()),
