@@ -32,8 +32,6 @@ class DeviceExecutable:
         Refused: the program needs more than row loops can do, or a kernel cannot be printed.
     """
 
-    reads_halves = True
-
     @classmethod
     def check(cls, outputs: Sequence[Node], inputs: Sequence[Node], inline: int = 0) -> None:
         """Raise `Refused` if there is no such executable; nothing is compiled."""

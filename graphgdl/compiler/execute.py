@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from graphgdl.ops.cpu import machine_code
@@ -14,9 +15,10 @@ from .blocks import Blocks
 from .interpret import evaluate
 from .kernel import CompiledKernel, Values
 from .node import Node
-from .schedule import Host, Kernel, Step, schedule
+from .schedule import Host, Kernel, Loop, Product, Step, schedule
 from .topology import Topology
 
+HALVES = {torch.float16: "f16", torch.bfloat16: "bf16"}
 Run = Callable[[Topology, Values], None]
 
 
@@ -28,20 +30,33 @@ class Executable:
         outputs: what is returned, in order.
         inline: entries of a matrix up to which products per edge are made in row loops.
         pieces: whether rows are cut into pieces, for graphs with a hub; made when such a graph comes.
+        halves: the inputs that kernels read in 16 bits, 'f16' or 'bf16', to compute with in float32; made when they come.
     """
 
-    reads_halves = False
     check = staticmethod(schedule)
     """Raises `Refused` if there is no such executable; nothing is compiled."""
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0, pieces: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[Node],
+        outputs: Sequence[Node],
+        inline: int = 0,
+        pieces: bool = False,
+        halves: Mapping[Node, str] = {},
+    ) -> None:
         self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
+        self.halves = dict(halves)
         self.steps: list[Step] = schedule(self.outputs, self.inputs, inline, one_sweep=pieces)
         self._fixed: dict[Node, Tensor] = {}  # what no input changes
         self._runs: list[Run] = []
         kernels = self._compile()
         self._ends = sorted({k.kernel.end for k in kernels if not k.kernel.adds})
         self._in_pieces: Executable | None = None
+        self._reading: dict[tuple[str, ...], Executable] = {}  # by the kinds of the inputs
+        # what others than kernels read, or nobody
+        self._whole = {a for s in self.steps if isinstance(s, Host) for a in s.node.args}.union(self.outputs)
+        products = [p.node for s in self.steps if isinstance(s, Loop) for p in s.steps if isinstance(p, Product)]
+        self._whole.update(a for p in products for a in p.args)
         # pieces of a maximum's edge ids are told apart by the maximum itself
         made = {(r.op, r.args) for k in kernels for r in k.made}
         self._may_cut = not pieces and all(("rmax", args) in made for op, args in made if op == "rarg")
@@ -49,7 +64,10 @@ class Executable:
     def _compile(self) -> list[CompiledKernel]:
         kernels: list[CompiledKernel] = []
         sources = (
-            source for _, source in llvm.sources(self.steps, self.inputs, machine_code.register_bits(), self.pieces)
+            source
+            for _, source in llvm.sources(
+                self.steps, self.inputs, machine_code.register_bits(), self.pieces, self.halves
+            )
         )
         for step in self.steps:
             if isinstance(step, Host):
@@ -67,15 +85,26 @@ class Executable:
 
     def __call__(self, graph: Topology, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs, each (rows, *features) or (*features)."""
+        if any(v.dtype in HALVES for v in values):
+            values = [v.float() if n in self._whole and v.dtype in HALVES else v for n, v in zip(self.inputs, values)]
+            halves = {n: HALVES[v.dtype] for n, v in zip(self.inputs, values) if v.dtype in HALVES}
+            if halves != self.halves:
+                return self._that_reads(halves)(graph, values)
         if self._may_cut and graph.has_hub(self._ends):
             if self._in_pieces is None:
-                self._in_pieces = Executable(self.inputs, self.outputs, self.inline, pieces=True)
+                self._in_pieces = Executable(self.inputs, self.outputs, self.inline, True, self.halves)
             return self._in_pieces(graph, values)
         env = dict(zip(self.inputs, values, strict=True))
         env.update(self._fixed)
         for run in self._runs:
             run(graph, env)
         return [env[o].clone() if o in self._fixed else env[o] for o in self.outputs]
+
+    def _that_reads(self, halves: dict[Node, str]) -> Executable:
+        kinds = tuple(halves.get(n, "") for n in self.inputs)
+        if kinds not in self._reading:
+            self._reading[kinds] = Executable(self.inputs, self.outputs, self.inline, self.pieces, halves)
+        return self._reading[kinds]
 
 
 def _host(node: Node, graph: Topology, env: Values) -> None:

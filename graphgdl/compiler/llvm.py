@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .llvm_arrays import Arrays
@@ -34,6 +34,7 @@ class Printer:
         block: those that lie by position in the block.
         register_bits: width of the machine's vector registers.
         pieces: whether it walks pieces of rows, and leaves one result for each piece.
+        halves: the inputs that are in memory in 16 bits, 'f16' or 'bf16'.
     """
 
     def __init__(
@@ -45,11 +46,12 @@ class Printer:
         block: set[Node],
         register_bits: int,
         pieces: bool = False,
+        halves: Mapping[Node, str] = {},
     ) -> None:
         self.kernel, self.symbol = kernel, symbol
         self.pieces = pieces and not kernel.adds
         self.code = Builder()
-        self.arrays = Arrays(self.code, tile, block, kernel.adds)
+        self.arrays = Arrays(self.code, tile, block, kernel.adds, halves)
         self.values = Values(self.code, self.arrays, kernel.end, memory, register_bits)
         self.totals: list[Reduction] = []
 
@@ -185,7 +187,11 @@ def _is_count(root: Node) -> bool:
 
 
 def sources(
-    steps: Iterable[Step], inputs: Iterable[Node], register_bits: int, pieces: bool = False
+    steps: Iterable[Step],
+    inputs: Iterable[Node],
+    register_bits: int,
+    pieces: bool = False,
+    halves: Mapping[Node, str] = {},
 ) -> Iterator[tuple[Kernel, Source]]:
     """Print the kernels of a schedule in order.
 
@@ -193,7 +199,7 @@ def sources(
         steps: the schedule.
         inputs: values that are in memory when it starts.
         register_bits: as of `Printer`.
-        pieces: as of `Printer`.
+        pieces, halves: as of `Printer`.
 
     Raises:
         Refused: an op has no kernel.
@@ -209,7 +215,7 @@ def sources(
                 continue
             shared = step.shared
             block = set(step.tile) - shared
-            yield part, Printer(part, f"k{count}", set(memory), shared, block, register_bits, pieces).print()
+            yield part, Printer(part, f"k{count}", set(memory), shared, block, register_bits, pieces, halves).print()
             memory.update(part.rows, *part.sweeps)
             count += 1
         memory.difference_update(step.tile)

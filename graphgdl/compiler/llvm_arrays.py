@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .llvm_vectors import ALIGN, EDGE, ENTRY, ROW, Builder, Lanes, Vector
 from .node import Node
 
@@ -21,10 +23,13 @@ class Arrays:
         tile: the edge values that lie by position in the tile and not by edge id.
         block: those that lie by position in the block.
         adds: whether the rows are not those that the tile is made of.
+        halves: the inputs that lie in memory in 16 bits, 'f16' or 'bf16', and are computed with in float32.
     """
 
-    def __init__(self, code: Builder, tile: set[Node], block: set[Node], adds: bool) -> None:
-        self.code, self.tile, self.block, self.adds = code, tile, block, adds
+    def __init__(
+        self, code: Builder, tile: set[Node], block: set[Node], adds: bool, halves: Mapping[Node, str]
+    ) -> None:
+        self.code, self.tile, self.block, self.adds, self.halves = code, tile, block, adds, halves
         self.nodes: list[Node] = []  # whose arrays are given, in order
         self.position = ""  # of the present edge; named by each sweep
 
@@ -44,6 +49,10 @@ class Arrays:
             self.nodes.append(node)
         return f"%A{self.nodes.index(node)}"
 
+    def kind(self, node: Node) -> str:
+        """Return the dtype in which a value lies in memory."""
+        return self.halves.get(node, node.dtype)
+
     def row(self, node: Node, of: str = "row") -> str:
         """Return the offset of the present row; `of` is 'r' for the present piece of a row."""
         return self.code.once(f"{of}*{node.numel}", ROW, f"mul i64 %{of}, {node.numel}")
@@ -56,9 +65,10 @@ class Arrays:
         """Ask for features of an edge to come, or of its other end: where they lie is random, and the wait for it long."""
         if node in self.block or (node in self.tile and not self.adds):
             return  # in the order of the loop
-        offset, size = self._ahead(node), ALIGN[node.dtype]
+        offset, kind = self._ahead(node), self.kind(node)
+        size = ALIGN[kind]
         for line in range(lanes[0] * size // LINE, lanes[-1] * size // LINE + 1):
-            self.code.prefetch(self.pointer(node), offset, line * LINE // size, node.dtype)
+            self.code.prefetch(self.pointer(node), offset, line * LINE // size, kind)
 
     def _ahead(self, node: Node) -> str:
         """Return the offset of what the edge `AHEAD` positions on reads of an array."""

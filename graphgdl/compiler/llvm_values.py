@@ -162,20 +162,20 @@ class Values:
 
     def _read(self, node: Node, lanes: Lanes) -> Vector:
         """Load a value that is in memory."""
-        pointer, changes = self.arrays.pointer(node), node in self.written
+        pointer, kind, changes = self.arrays.pointer(node), self.arrays.kind(node), node in self.written
         if node.space == "C":
-            return self.code.load(pointer, None, lanes, node.dtype, ENTRY)
+            return self.code.load(pointer, None, lanes, kind, ENTRY)
         if node.space == "E":
             self.arrays.prefetch(node, lanes)
-            return self.code.load(pointer, self.arrays.edge(node), lanes, node.dtype, EDGE, changes)
-        return self.code.load(pointer, self.arrays.row(node), lanes, node.dtype, ROW, changes)
+            return self.code.load(pointer, self.arrays.edge(node), lanes, kind, EDGE, changes)
+        return self.code.load(pointer, self.arrays.row(node), lanes, kind, ROW, changes)
 
     def _gather(self, node: Node, lanes: Lanes) -> Vector:
         x = node.args[0]
         if node.attr == self.end or x.op == "const":
             return self._at(x, lanes)
         self.arrays.prefetch(x, lanes)
-        return self.code.load(self.arrays.pointer(x), self.arrays.neighbour(x), lanes, x.dtype, EDGE)
+        return self.code.load(self.arrays.pointer(x), self.arrays.neighbour(x), lanes, self.arrays.kind(x), EDGE)
 
     def _cat(self, node: Node, lanes: Lanes) -> Vector:
         """Join the pieces of a concatenation that the lanes fall into."""

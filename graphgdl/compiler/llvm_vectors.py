@@ -13,8 +13,8 @@ from itertools import groupby
 import numpy as np
 
 TYPES = {"f32": "float", "f64": "double", "i32": "i32", "bool": "i1"}
-MEMORY = {**TYPES, "bool": "i8"}
-ALIGN = {"f32": 4, "f64": 8, "i32": 4, "bool": 1}
+MEMORY = {**TYPES, "bool": "i8", "f16": "half", "bf16": "bfloat"}  # in 16 bits only inputs are kept
+ALIGN = {"f32": 4, "f64": 8, "i32": 4, "bool": 1, "f16": 2, "bf16": 2}
 FAST = "reassoc nsz arcp contract afn"
 ENTRY, ROW, EDGE = 0, 1, 2
 
@@ -133,7 +133,7 @@ class Builder:
     def load(
         self, pointer: str, offset: str | None, lanes: Lanes, kind: str, level: int, changes: bool = False
     ) -> Vector:
-        """Load ascending flat positions; `changes` if the kernel writes there too."""
+        """Load ascending flat positions, 16 bits as float32; `changes` if the kernel writes there too."""
         span = lanes[-1] - lanes[0] + 1
         if span != len(lanes) and span <= 4 * len(lanes) and span <= 256:
             whole = self.load(pointer, offset, tuple(range(lanes[0], lanes[-1] + 1)), kind, level, changes)
@@ -148,7 +148,10 @@ class Builder:
             name = self.let(level, f"load {stored}, ptr {address}, align {ALIGN[kind]}{constant}")
             if kind == "bool":
                 name = self.let(level, f"icmp ne {stored} {name}, {'0' if n == 1 else 'zeroinitializer'}")
-            pieces.append(Vector(name, n, kind, level))
+            wide = "f32" if kind in ("f16", "bf16") else kind
+            if wide != kind:
+                name = self.let(level, f"fpext {stored} {name} to {vector_type(wide, n)}")
+            pieces.append(Vector(name, n, wide, level))
         return self.shuffle(pieces, list(range(len(lanes))))
 
     def store(self, pointer: str, offset: str | None, lanes: Lanes, value: Vector, level: int) -> None:

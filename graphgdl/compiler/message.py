@@ -136,8 +136,6 @@ def _evaluated(
     graph = BACKENDS[edge_index.device.type]().topology(edge_index, num_src, num_dst)
     if half is None:
         return function(graph, values)
-    if not function.executable.reads_halves:
-        values = [v.float() if v.dtype == half else v for v in values]
     return [f.to(half) if f.is_floating_point() else f for f in function(graph, values)]
 
 
