@@ -48,7 +48,7 @@ contract: dev
 	$(BIN)/lint-imports
 
 notebooks: dev
-	$(PY) -m pytest --nbmake --nbmake-timeout=120 notebooks
+	$(PY) -m pytest --nbmake --nbmake-timeout=120 notebooks/*.ipynb
 
 check: lint types contract notebooks
 

@@ -67,7 +67,7 @@ for t in range(10):
 # neighbours, four beside these, four further out. The colours have settled, and they agree.
 #
 # ## The claim, on a network
-# Three layers with random weights, a sum over atoms: one vector for each molecule.
+# Five layers with random weights, a sum over atoms: one vector for each molecule.
 
 # %%
 import torch

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import graphgdl
+from graphgdl.cli.bench.domains import domains
 from graphgdl.cli.bench.ops import ops
 from graphgdl.cli.bench.wl import wl
 from graphgdl.cli.info import info
@@ -18,6 +19,7 @@ app = typer.Typer(help="Geometric deep learning as message passing.", no_args_is
 bench = typer.Typer(help="Benchmarks.", no_args_is_help=True)
 bench.command("wl")(wl)
 bench.command("ops")(ops)
+bench.command("domains")(domains)
 app.add_typer(bench, name="bench")
 app.command("verify")(verify)
 app.command("info")(info)

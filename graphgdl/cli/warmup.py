@@ -21,7 +21,7 @@ def warmup(
     """
     import torch
 
-    from graphgdl.compiler.jit import folder
+    from graphgdl.ops.cpu.machine_code import folder
 
     table = Table(title=f"compiled into {folder()}")
     for column in ("layer", "channels", "dtype", "seconds", "ran"):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from graphgdl.ops.cpu import pool
+from graphgdl.ops.cpu import machine_code, pool
 
-from . import jit, llvm_products
+from . import llvm_products
 from .interpret import DTYPES
 from .kernel import CompiledKernel, Sums, Values, number_of_parts
 from .llvm_blocks import COPY, HEAD, KERNEL, PRODUCT, STEP, WALK
@@ -69,7 +69,7 @@ class Blocks:
             max(sum(map(_bytes, nodes)), 1) for nodes in (self.tile, self.block, self.sums)
         )
         self.functions = {p: _function(p) for p in products}
-        (self.walk,) = jit.compiled(WALK, ["walk"])
+        (self.walk,) = machine_code.compiled(WALK, ["walk"])
         self.work = sum(k.work for k in self.kernels if not k.kernel.adds) + sum(map(_work, products))
 
     def __call__(self, graph: Topology, env: Values) -> None:
@@ -186,4 +186,4 @@ def _function(product: Node) -> int:
     print_ = llvm_products.product if product.op == "mm" else llvm_products.outer_sum
     k, m = product.args[0].shape[-1], product.shape[-1]
     symbol = f"{product.op}_{k}_{m}_{product.dtype}"
-    return jit.address(print_(symbol, k, m, product.dtype, jit.register_bits()), symbol)
+    return machine_code.address(print_(symbol, k, m, product.dtype, machine_code.register_bits()), symbol)

@@ -7,7 +7,9 @@ from functools import partial
 
 from torch import Tensor
 
-from . import jit, llvm
+from graphgdl.ops.cpu import machine_code
+
+from . import llvm
 from .blocks import Blocks
 from .interpret import evaluate
 from .kernel import CompiledKernel, Values
@@ -46,7 +48,9 @@ class Executable:
 
     def _compile(self) -> list[CompiledKernel]:
         kernels: list[CompiledKernel] = []
-        sources = (source for _, source in llvm.sources(self.steps, self.inputs, jit.register_bits(), self.pieces))
+        sources = (
+            source for _, source in llvm.sources(self.steps, self.inputs, machine_code.register_bits(), self.pieces)
+        )
         for step in self.steps:
             if isinstance(step, Host):
                 if step.node.space == "C" and step.node.op != "input" and all(a in self._fixed for a in step.node.args):

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from graphgdl.ops.cpu import pool
+from graphgdl.ops.cpu import machine_code, pool
 
-from . import jit, llvm
+from . import llvm
 from .interpret import DTYPES
 from .node import REDUCTIONS, Node
 from .schedule import Kernel
@@ -27,7 +27,7 @@ class CompiledKernel:
     """One compiled kernel and its arrays; called, it runs over all rows of a graph."""
 
     def __init__(self, kernel: Kernel, source: llvm.Source, pieces: bool) -> None:
-        (self.function,) = jit.compiled(source.text, [source.symbol])
+        (self.function,) = machine_code.compiled(source.text, [source.symbol])
         self.kernel, self.arrays, self.pieces = kernel, source.arrays, pieces
         self.made = [r for sweep in kernel.sweeps for r in sweep] + kernel.rows
         self.totals = {r for r in self.made if r.op == "total"}

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
 
-from . import jit
+from graphgdl.ops.cpu import machine_code
+
 from .backend import BACKENDS, backend
 from .derive import Differentiable
 from .guards import Guard
 from .ir import Program
-from .prove import prove
+from .prove import fingerprint, prove
 from .tape import Refused
-from .trace import FLOATS, HALVES, Recording, flatten, record, rows_of, twin
+from .trace import FLOATS, HALVES, Recording, flatten, is_twice, record, rows_of, twin
 from .translate import translate
 
 INLINE = 256  # entries of a matrix up to which a product per edge is made inside a row loop
@@ -155,7 +156,7 @@ def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edge
         if isinstance(value, Tensor):
             parts += name, *_signature(value, sizes)
         elif isinstance(value, _PAIR):
-            parts += name, len(value)
+            parts += name, len(value), is_twice(value)
             for side in value:
                 parts += _signature(side, sizes) if isinstance(side, Tensor) else (side, type(side))
         else:
@@ -204,7 +205,7 @@ def _made(
         half = _half(given)
         wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
         key = hashlib.sha256(
-            f"{jit.fingerprint()} {chosen.name(device)} {half} {square} {small} {wanted}\n{recording.tape.text()}".encode()
+            f"{fingerprint()} {chosen.name(device)} {half} {square} {small} {wanted}\n{recording.tape.text()}".encode()
         ).hexdigest()
         found = _programs.get(key)
         if found is None:
@@ -266,7 +267,7 @@ def _prove_once(
     mark = hashlib.sha256(f"{key} {cls.__module__} {cls.__qualname__}".encode()).hexdigest() + ".proved"
     known = all(type(m).__module__.partition(".")[0] in _LIBRARIES for m in list(layer.modules())[1:])
     known = known and cls.__module__.partition(".")[0] in _LIBRARIES
-    if known and (mark in _marks or jit.load(mark) is not None):
+    if known and (mark in _marks or machine_code.load(mark) is not None):
         _marks.add(mark)
         return
 
@@ -289,7 +290,7 @@ def _prove_once(
             prove(found, model, step, device, inputs, rows, square, bool(made.wanted), widened)
     if known:
         _marks.add(mark)
-        jit.save(mark, b"")
+        machine_code.save(mark, b"")
 
 
 def _source(layer: nn.Module, kind: str, name: str, device: torch.device, seed: Tensor | None = None) -> Source:

@@ -75,20 +75,29 @@ def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Modul
 
 
 def flatten(inputs: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors among the arguments of `propagate`, pairs as `name.0` and `name.1`."""
+    """Return the tensors among the arguments of `propagate`: pairs as `name.0` and `name.1`, or `name.0` for both."""
     flat: dict[str, Tensor] = {}
     for name, value in inputs.items():
         if isinstance(value, Tensor):
             flat[name] = value
+        elif is_twice(value):
+            flat[f"{name}.0"] = value[0]
         elif isinstance(value, tuple | list):
             flat |= {f"{name}.{k}": v for k, v in enumerate(value) if isinstance(v, Tensor)}
     return flat
 
 
+def is_twice(value: Any) -> bool:
+    """Whether a pair is one tensor at both ends."""
+    return isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], Tensor) and value[0] is value[1]
+
+
 def unflatten(inputs: dict[str, Any], flat: dict[str, Tensor]) -> dict[str, Any]:
     """Return the arguments of `propagate` with other tensors."""
     return {
-        name: tuple(flat.get(f"{name}.{k}", v) for k, v in enumerate(value))
+        name: (flat[f"{name}.0"],) * 2
+        if is_twice(value)
+        else tuple(flat.get(f"{name}.{k}", v) for k, v in enumerate(value))
         if isinstance(value, tuple | list)
         else flat.get(name, value)
         for name, value in inputs.items()
@@ -113,8 +122,8 @@ def rows_of(
         rows = tensor.shape[0] if tensor.dim() else None
         if side:
             expected = (num_src, num_dst)[int(side)]
-            found[name] = sides[int(side)] if rows == expected else None
-            if found[name] is None:
+            found[name] = sides[int(side)]
+            if rows != expected or (is_twice(inputs[base]) and not square):
                 raise Refused(f"`{base}[{side}]` has {rows} rows, not one per node")
         elif base in lifted:
             ends = lifted[base]

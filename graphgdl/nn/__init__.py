@@ -22,6 +22,7 @@ from torch_geometric.nn.norm import (
 )
 
 from graphgdl.nn.accelerate import Accelerated, accelerate, decelerate
+from graphgdl.nn.approximately_equivariant import ApproximatelyEquivariant
 from graphgdl.nn.chain_gru import ChainGRU
 from graphgdl.nn.chain_lstm import ChainLSTM
 from graphgdl.nn.chain_rnn import ChainRNN
@@ -72,6 +73,7 @@ from graphgdl.nn.transformer_encoder import TransformerEncoderLayer
 
 __all__ = [
     "Accelerated",
+    "ApproximatelyEquivariant",
     "AttentionalAggregation",
     "BatchNorm",
     "ChainGRU",

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 from torch_geometric import nn as pyg
+from torch_geometric.typing import OptPairTensor
 
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
@@ -45,4 +46,9 @@ class GINConv(Lowered, pyg.GINConv):
 
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""
-        return super().forward(x, edges_of(edge_index, x, size), size)
+        x = (x, x) if isinstance(x, Tensor) else x
+        return self.nn(self.propagate(edges_of(edge_index, x, size), x=x, size=size))
+
+    def update(self, inputs: Tensor, x: OptPairTensor) -> Tensor:
+        """Add the node itself: PyG does so after `propagate`, here the same loop does it."""
+        return inputs if x[1] is None else inputs + (1 + self.eps) * x[1]

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 from torch_geometric import nn as pyg
+from torch_geometric.typing import OptPairTensor
 
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
@@ -49,4 +50,9 @@ class GINEConv(Lowered, pyg.GINEConv):
     def forward(self, x: Any, edge_index: Any, edge_attr: Tensor | None = None, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""
         edge_index = edges_of(edge_index, x, size, edge_attr=edge_attr)
-        return super().forward(x, edge_index, edge_attr, size)
+        x = (x, x) if isinstance(x, Tensor) else x
+        return self.nn(self.propagate(edge_index, x=x, edge_attr=edge_attr, size=size))
+
+    def update(self, inputs: Tensor, x: OptPairTensor) -> Tensor:
+        """Add the node itself: PyG does so after `propagate`, here the same loop does it."""
+        return inputs if x[1] is None else inputs + (1 + self.eps) * x[1]

@@ -9,6 +9,7 @@ Differs: nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -42,12 +43,12 @@ class GridSequential(nn.Sequential):
 
     def laws(self, data: Data) -> tuple[Law, ...]:
         """Return the translations that every layer follows; invariance after a global pooling, none after a flattening."""
-        grids: list[Grid] = [grid_of(data)]
-        for layer in self:
+        grids = [grid_of(data)]
+        for layer in self._flat():
             if isinstance(layer, GridGlobalPool | GridFlatten):
                 return translations_of(grids, invariant=True) if isinstance(layer, GridGlobalPool) else ()
             if hasattr(layer, "grid"):
-                grids.append(layer.grid(grids[-1]))  # type: ignore[operator]
+                grids.append(layer.grid(grids[-1]))
         return translations_of(grids)
 
     def forward(self, x: Tensor, structure: Grid | None) -> Tensor:  # type: ignore[override]
@@ -70,3 +71,7 @@ class GridSequential(nn.Sequential):
             if hasattr(layer, "grid"):
                 structure = layer.grid(structure)
         return structure
+
+    def _flat(self) -> Iterator[Any]:
+        for layer in self:
+            yield from layer._flat() if isinstance(layer, GridSequential) else (layer,)

@@ -70,7 +70,8 @@ class GroupConv(PlanarConv):
 
     def filters(self) -> Tensor:
         """Return the weights of the taps (c_out, c_in, k, k), the same numbers for each h, turned by it."""
-        turned = self.weight.flatten(2)[:, :, self._entry]  # (out, in, h, h', k * k)
+        turned = self.weight.flatten(2).index_select(2, self._entry.flatten()).unflatten(2, self._entry.shape)
+        # (out, in, h, h', k * k) -> (c_out, c_in, k, k)
         return turned.transpose(1, 2).reshape(self.out_channels, self.in_channels, *self.kernel_size)
 
     def biases(self) -> Tensor | None:

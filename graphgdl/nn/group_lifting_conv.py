@@ -67,7 +67,10 @@ class GroupLiftingConv(PlanarConv):
 
     def filters(self) -> Tensor:
         """Return the weights of the taps (c_out, c_in, k, k), each filter turned by every h."""
-        turned = self.weight.flatten(2)[:, :, self._taps_turned]  # (out, in, h, k * k)
+        turned = (
+            self.weight.flatten(2).index_select(2, self._taps_turned.flatten()).unflatten(2, self._taps_turned.shape)
+        )
+        # (out, in, h, k * k) -> (c_out, c_in, k, k)
         return turned.transpose(1, 2).reshape(self.out_channels, self.in_channels, *self.kernel_size)
 
     def biases(self) -> Tensor | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from .registration import host, kernel
+from .cpu import sort
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,14 +56,12 @@ class Plan:
     """
 
     def __init__(self, index: Tensor, name: str) -> None:
-        values = host(index)
-        values = values if values.ndim == 2 else values[None]
-        keys = np.empty(values.shape, np.int32)
-        scan = kernel("sort", "copy_and_scan")
+        values = index.detach().to(torch.int64).contiguous()
+        values = values if values.dim() == 2 else values[None]
         self.name = name
-        self.range = [scan(key, copy) for key, copy in zip(values, keys, strict=True)]
-        too_large = max(values.shape[1], *(high for _, high, _ in self.range)) > np.iinfo(np.int32).max
-        self._keys = values.copy() if too_large else keys
+        keys, self.range = sort.copy_and_scan(values)
+        too_large = max(values.size(1), *(high for _, high, _ in self.range)) >= 2**31
+        self._keys = (values.clone() if too_large else keys).unbind()
         self._rows: dict[tuple[int, int], Rows] = {}
         self.derived: dict[Any, Any] = {}  # what others keep for as long as the plan
 
@@ -89,13 +88,10 @@ class Plan:
     def _sort(self, axis: int, num_rows: int) -> Rows:
         key = self._keys[axis]
         other = self._keys[1 - axis] if len(self._keys) == 2 else key[:0]
-        ptr = np.zeros(num_rows + 1, np.int64)
-        kernel("sort", "count")(key, ptr)
+        ptr = sort.count(key, num_rows)
         if self.range[axis][2]:
-            return Rows(ptr, other, key[:0])
-        edge, col = np.empty_like(key), np.empty_like(other)
-        kernel("sort", "place")(key, other, ptr, edge, col)
-        return Rows(ptr, col, edge)
+            return Rows(ptr, other.numpy(), key[:0].numpy())
+        return Rows(ptr, *sort.place(key, other, ptr))
 
 
 _plans: dict[int, tuple[weakref.ref[Tensor], int, Plan]] = {}

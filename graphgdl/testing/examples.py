@@ -170,6 +170,9 @@ EXAMPLES = {
     ),
     "NNConv": Example(lambda: nn.NNConv(C, OUT, Linear(EDGE, C * OUT)), graph(edge_attr=EDGE)),
     "EdgeConv": Example(lambda: nn.EdgeConv(mlp(2 * C, OUT)), graph()),
+    "ApproximatelyEquivariant": Example(
+        lambda: nn.ApproximatelyEquivariant(nn.GCNConv(C, OUT), nn.EdgeConv(mlp(2 * C, OUT))), graph()
+    ),
     "GridConv": Example(lambda: nn.GridConv(C, OUT, 3, dim=2, padding=1), on(TORUS)),
     "GridConv, stride 2": Example(lambda: nn.GridConv(C, OUT, 3, dim=2, padding=1, stride=2), on(TORUS)),
     "GridConv, on a cylinder": Example(lambda: nn.GridConv(C, OUT, 3, padding=(1, 0)), on(CYLINDER)),

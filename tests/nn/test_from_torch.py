@@ -7,12 +7,21 @@ import re
 
 import pytest
 import torch
-from grid_cases import Shifts
 from torch import nn
 
 from graphgdl.domains import Grid, StructuredData
-from graphgdl.nn import GridConvTranspose, GridFlatten, GridGlobalPool, GridPool, explain_lowering, from_torch
-from graphgdl.testing import assert_equivariant, assert_twin_fails
+from graphgdl.nn import (
+    GridConv,
+    GridConvTranspose,
+    GridFlatten,
+    GridGlobalPool,
+    GridPool,
+    GridSequential,
+    GridUpsample,
+    explain_lowering,
+    from_torch,
+)
+from graphgdl.testing import verify
 
 CLOSE = {"rtol": 1e-11, "atol": 1e-11}
 
@@ -155,22 +164,40 @@ def test_images_of_unequal_size_lie_in_one_batch():
     torch.testing.assert_close(from_torch(network)(x, Grid([(9, 8), (6, 11)])), want, **CLOSE)
 
 
-class LouderFirstNode(nn.Module):
-    """The network with one thing broken: the node that happens to be number 0 speaks a little louder."""
+CONV, POOL, UP = GridConv(1, 2, 3, dim=2, padding=1), GridPool(2, dim=2), GridUpsample(2, dim=2)
+LAWS = {
+    "one": ([CONV, nn.ReLU()], "translations of the periodic grid", False),
+    "stride": ([CONV, nn.Sequential(), GridSequential(nn.ReLU(), POOL)], "translations by multiples of 2x2", False),
+    "up": ([CONV, POOL, UP, nn.Tanh()], "translations by multiples of 2x2", False),
+    "nested": ([CONV, GridSequential(POOL, UP), nn.Tanh()], "translations by multiples of 2x2", False),
+    "pooled": (
+        [CONV, GridSequential(POOL, UP, GridGlobalPool()), GridFlatten(), nn.Linear(2, 3)],
+        "translations by multiples of 2x2",
+        True,
+    ),
+    "one-axis": ([CONV, GridPool((1, 3))], "translations by multiples of 1x3", False),
+    "odd": ([CONV, GridPool((3, 3), stride=2)], None, False),
+    "flat": ([CONV, GridSequential(GridFlatten())], None, False),
+}
 
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
 
-    def forward(self, x, structure):
-        return self.network(torch.cat([1.05 * x[:1], x[1:]]), structure)
+@pytest.mark.parametrize("case", LAWS)
+def test_laws_of_a_sequence(case):
+    layers, statement, invariant = LAWS[case]
+    data = StructuredData(randn(24, 1, seed=3), Grid((4, 6), periodic=True))
+    network = GridSequential(*layers)
+    assert [(law.statement, law.invariant) for law in network.laws(data)] == [(statement, invariant)] * bool(statement)
+    assert all(verdict.holds for verdict in (verify(network, data) if statement else []))
+    assert network.laws(StructuredData(randn(48, 1), Grid((4, 6), True, ptr=[0, 24, 48]))) == ()
 
 
-def test_a_circular_network_moves_with_shifts_by_its_stride():
-    ours, (x, grid) = from_torch(make(NETWORKS["circular"][0])), nodes(randn(1, 2, 4, 6), periodic=True)
-    law = {"group": Shifts((4, 6), 2), "call": lambda module, data: module(data.x, data.structure)}
-    assert assert_equivariant(ours, StructuredData(x, grid), **law) < 1e-10
-    assert_twin_fails(LouderFirstNode(ours), StructuredData(x, grid), **law)
+def test_a_circular_network_keeps_its_law():
+    network, (x, grid) = from_torch(make(NETWORKS["circular"][0])), nodes(randn(1, 2, 4, 6), periodic=True)
+    (verdict,) = verify(network, StructuredData(x, grid))
+    assert verdict.holds, verdict.failures
+    assert (verdict.law, verdict.kind) == ("translations by multiples of 2x2", "subgroup")
+    with pytest.raises(ValueError, match="`data` must hold a Grid as its `structure`, got None"):
+        network.laws(StructuredData(x))
 
 
 class Residual(nn.Module):

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.aggr import utils as pyg
 from torch_geometric.utils import to_dense_batch
 
-from graphgdl.domains import Chain, Complete, CompleteBipartite
+from graphgdl.domains import Chain, Complete, CompleteBipartite, StructuredData
 from graphgdl.nn import (
     DotProductAttention,
     InducedSetAttentionBlock,
@@ -19,7 +19,7 @@ from graphgdl.nn import (
     SetAttentionBlock,
     explain_lowering,
 )
-from graphgdl.testing import assert_contract
+from graphgdl.testing import assert_contract, verify
 
 LOWERINGS = ("sdpa", "compiled", "message")
 PAIRS = {
@@ -200,6 +200,15 @@ def test_contract(case, lowering):
     law = "invariant" if case == "PMA" else "equivariant"
     errors = assert_contract(OnData(block), Data(x=randn(6, 6)), twin=Leak(block), law=law)
     assert max(errors["law"], errors["union"]) < 1e-10 < errors["twin"]
+
+
+@pytest.mark.parametrize("case", BLOCKS)
+def test_laws_over_ragged_sets(case):
+    cls, args, options, _ = BLOCKS[case]
+    data = StructuredData(randn(7, 6), Complete([0, 3, 7]))
+    (verdict,) = verify(made(cls, *args, **options), data)
+    assert verdict.holds, verdict.failures
+    assert (verdict.law, verdict.invariant) == ("permutations within each set", case == "PMA")
 
 
 def test_a_set_and_its_double_pool_alike():

@@ -1,1 +1,1 @@
-"""CPU kernels: numba loops over sorted rows, and the threads that run them. Imported at the first kernel call."""
+"""CPU kernels: loops over sorted rows, how they are compiled, and the threads that run them."""

@@ -1,4 +1,4 @@
-"""Compile LLVM IR for this machine, and keep the object code on disk, and the marks of programs that proved themselves."""
+"""Compile LLVM IR for this machine, and keep the object code on disk, and whatever else is worth keeping there."""
 
 from __future__ import annotations
 
@@ -33,15 +33,6 @@ def _target() -> tuple[Any, str]:
         features += ",-prefer-256-bit"
     machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
     return machine, f"{llvmlite.__version__} {llvm.llvm_version_info} {machine.triple} {cpu} {features}"
-
-
-@cache
-def fingerprint() -> str:
-    """Return a digest of the compiler's own sources and of torch's version: what was proved by another is not proved."""
-    import torch
-
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join([torch.__version__.encode(), *(s.read_bytes() for s in sources)])).hexdigest()
 
 
 @cache
