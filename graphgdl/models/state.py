@@ -14,10 +14,22 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.pool.select import SelectOutput
 
 from graphgdl.domains.structure import Structure
-from graphgdl.nn import DeepSets, JanossyPooling, Readout, Unpool
+from graphgdl.nn import (
+    DeepSets,
+    GridFlatten,
+    GridGlobalPool,
+    JanossyPooling,
+    PoolingByMultiheadAttention,
+    Readout,
+    Unpool,
+)
 from graphgdl.nn.coarsening import Coarsening
 
 _DOMAIN = ("edge_index", "structure", "adj_t")
+
+
+READOUTS = (Readout, Aggregation, DeepSets, PoolingByMultiheadAttention, GridGlobalPool, GridFlatten)
+"""Layers that give one row for each graph, whatever their options."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ def is_readout(layer: nn.Module) -> bool:
     """Whether a layer gives one row for each graph."""
     if isinstance(layer, JanossyPooling):
         return not layer.marked
-    return isinstance(layer, Readout | Aggregation | DeepSets)
+    return isinstance(layer, READOUTS)
 
 
 def step(layer: nn.Module, state: State) -> State:

@@ -25,11 +25,14 @@ from graphgdl.nn import (
     GraphConv,
     GridConv,
     GridConvTranspose,
+    GridPool,
+    GridUpsample,
     HeavyEdgePool,
     JanossyPooling,
     NormNonlinearity,
     NormPool,
     PointwiseNonlinearity,
+    PoolingByMultiheadAttention,
     Readout,
     TopKPool,
     TransformerEncoderLayer,
@@ -68,6 +71,8 @@ def test_sets_and_chains():
         torch.testing.assert_close(
             out(x(5, 4), sets), out.layers[-1](pyg.global_add_pool(conv(encoder(x(5, 4), sets), sets), sets.batch))
         )
+    attention = PoolingByMultiheadAttention(4, heads=2)
+    assert Blueprint([encoder, attention, nn.Linear(4, 3)])(x(5, 4), sets).shape == (2, 1, 3)
     chain, gru = Chain([0, 2, 5]), ChainGRU(3, 4, bidirectional=True)
     pointwise = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
     torch.testing.assert_close(Blueprint([gru, pointwise])(x(5, 3), chain), pointwise(gru(x(5, 3), chain)))
@@ -163,6 +168,7 @@ FITS = {
     "PyG finds out by itself": [pyg.GCNConv(-1, 4), nn.ReLU(), pyg.GATConv(4, 2, heads=3), nn.Linear(6, 1)],
     "GIN": [GINConv(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 5))), nn.LayerNorm(5), nn.Linear(5, 1)],
     "a set": [DeepSetsConv(3, 4), JanossyPooling(1, nn.Linear(4, 5)), nn.ReLU()],
+    "vectors in windows": [FieldNorm(VECTORS), GridPool(2, "mean", dim=2), GridUpsample(2, dim=2), NormPool(VECTORS)],
     "a grid of edges": [GraphConv(2, 3), GridConv(3, 4, 3, dim=2), nn.ReLU(), GridConvTranspose(4, 2, 2, dim=2)],
 }
 
