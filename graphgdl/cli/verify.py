@@ -60,7 +60,12 @@ def verify(
         chosen = _choose(layer or [], group)
         stderr = Console(stderr=True)
         steps = rich.progress.track(chosen.items(), "proving laws", console=stderr, transient=True)
-        verdicts = [v for name, example in steps for v in _verify(name, example, group, output, dtype, seed)]
+        verdicts = []
+        for name, example in steps:
+            try:
+                verdicts += _verify(name, example, group, output, dtype, seed)
+            except (ValueError, TypeError, RuntimeError) as error:
+                raise ValueError(f"{name}: {error}") from error
         console = Console()
         table = _table(verdicts)
         if not console.is_terminal:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from math import gcd
 
 import torch
 from torch import nn
@@ -20,12 +19,13 @@ from torch_geometric.nn.conv import MessagePassing
 
 from graphgdl.domains.structure import Chain, Grid, Structure
 from graphgdl.domains.structured_data import StructuredData
-from graphgdl.groups import FieldAction, Law, Multiples, Permutation, Translations
+from graphgdl.groups import Law, Permutation
 from graphgdl.models.state import State, arguments, is_readout
 from graphgdl.models.types import PER_CHANNEL, POINTWISE
 from graphgdl.nn import GroupPool, Readout, Unpool
 from graphgdl.nn.chain_laws import Prefixes
 from graphgdl.nn.coarsening import Coarsening
+from graphgdl.nn.grid_laws import translations_of
 from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.on_fields import OnFields
 
@@ -89,19 +89,7 @@ def translations(data: Data, run: Trace) -> tuple[Law, ...]:
     ):
         return ()
     grids = [s.domain for s in (*(state for _, state in run.steps), run.last) if isinstance(s.domain, Grid)]
-    rings = [all(flags) for flags in zip(*(grid.periodic for grid in grids))]
-    places = [gcd(*sizes) if ring else 1 for ring, sizes in zip(rings, zip(*(grid.shape for grid in grids)))]
-    if max(places) == 1:
-        return ()
-    group = Translations(places, periodic=True)
-    moves = {"x": _multiples(group, first)}
-    output = None if end is None else _multiples(group, end)
-    steps = [size // place if place > 1 else 0 for size, place in zip(first.shape, places)]
-    law = FieldAction(group, moves, output=output)
-    if max(steps) == 1:
-        return (Law(law, "translations of the periodic grid", invariant=run.pooled),)
-    statement = f"translations by multiples of {'x'.join(map(str, steps))}"
-    return (Law(law, statement, "subgroup", invariant=run.pooled),)
+    return translations_of(grids, run.pooled)
 
 
 def causality(data: Data, run: Trace) -> tuple[Law, ...]:
@@ -131,8 +119,3 @@ def moves_with_nodes(layer: nn.Module, state: State) -> bool:
 
 def _acting(law: Law) -> object:
     return getattr(law.group, "group", law.group)
-
-
-def _multiples(group: Translations, grid: Grid) -> Multiples:
-    fine = Translations(grid.shape, grid.periodic)
-    return Multiples(group, fine, [size // place for size, place in zip(grid.shape, group.shape)])

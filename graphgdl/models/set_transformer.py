@@ -12,9 +12,12 @@ Differs: see `graphgdl.nn.MultiheadAttentionBlock`.
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from graphgdl.domains import Complete
+from graphgdl.groups import Law
 from graphgdl.nn import InducedSetAttentionBlock, PoolingByMultiheadAttention, SetAttentionBlock
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.on_structure import check_sets, points_of
 
 
@@ -75,6 +78,10 @@ class SetTransformer(nn.Module):
             SetAttentionBlock(hidden_channels, heads, layer_norm, dropout) for _ in range(num_decoder_blocks)
         )
         self.head = nn.Linear(hidden_channels, out_channels)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations within each set."""
+        return permutation_laws(self, data, invariant=True)
 
     def forward(self, x: Tensor, structure: Complete) -> Tensor:
         """Return one row for each set."""

@@ -12,9 +12,13 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from graphgdl.domains.structure import Grid
+from graphgdl.groups import Law
 from graphgdl.nn.grid_inputs import check_grid
+from graphgdl.nn.grid_laws import grid_of
+from graphgdl.nn.laws import values_within
 from graphgdl.nn.readout import global_max_pool, global_mean_pool
 
 
@@ -42,6 +46,11 @@ class GridGlobalPool(nn.Module):
             raise ValueError(f"`aggr` must be 'mean' or 'max', got {aggr!r}")
         self.aggr = aggr
 
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations of the nodes of each grid."""
+        group = values_within(grid_of(data), data)
+        return (Law(group, "permutations of the nodes of each grid", invariant=True),)
+
     def forward(self, x: Tensor, structure: Grid) -> Tensor:
         """Return one row for each grid."""
         check_grid(structure, x, len(structure.periodic), None)
@@ -68,6 +77,10 @@ class GridFlatten(nn.Module):
         >>> GridFlatten()(torch.tensor([[1.0, 10.0], [2.0, 20.0]]), Grid((2,))).tolist()
         [[1.0, 2.0, 10.0, 20.0]]
     """
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return none."""
+        return ()
 
     def forward(self, x: Tensor, structure: Grid) -> Tensor:
         """Return one row for each grid."""

@@ -12,8 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from graphgdl.domains.structure import Grid
+from graphgdl.groups import Law
+from graphgdl.nn.grid_laws import grid_of, translations_of
+from graphgdl.nn.grid_readout import GridFlatten, GridGlobalPool
 
 
 class GridSequential(nn.Sequential):
@@ -35,6 +39,16 @@ class GridSequential(nn.Sequential):
         >>> network(torch.rand(64, 1), Grid((8, 8))).shape, network.grid(Grid((8, 8))).shape
         (torch.Size([16, 4]), (4, 4))
     """
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return the translations that every layer follows; invariance after a global pooling, none after a flattening."""
+        grids: list[Grid] = [grid_of(data)]
+        for layer in self:
+            if isinstance(layer, GridGlobalPool | GridFlatten):
+                return translations_of(grids, invariant=True) if isinstance(layer, GridGlobalPool) else ()
+            if hasattr(layer, "grid"):
+                grids.append(layer.grid(grids[-1]))  # type: ignore[operator]
+        return translations_of(grids)
 
     def forward(self, x: Tensor, structure: Grid | None) -> Tensor:  # type: ignore[override]
         """Return the features after the last layer."""

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 from torch_geometric.nn.aggr import utils as pyg
 
 from graphgdl.domains.structure import Complete
+from graphgdl.groups import Law
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.multihead_attention_block import MultiheadAttentionBlock
 from graphgdl.nn.on_structure import check_sets, points_of
 
@@ -52,6 +55,10 @@ class InducedSetAttentionBlock(pyg.InducedSetAttentionBlock):
         self.mab1 = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)
         self.mab2 = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)
         self.reset_parameters()
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return equivariance to permutations within each set."""
+        return permutation_laws(self, data)
 
     def forward(self, x: Tensor, structure: Complete) -> Tensor:
         """Return the elements after they have seen the points, which have seen the set."""

@@ -7,7 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from graphgdl.domains.structure import Complete
+from graphgdl.domains.structure import Complete, Structure
 from graphgdl.domains.structured_data import StructuredData
 from graphgdl.groups import FieldAction, Law, Permutation, YoungSubgroup
 from graphgdl.groups.group import T
@@ -34,15 +34,20 @@ def permutation_laws(module: nn.Module, data: Data, invariant: bool = False) -> 
     structure, n = data.get("structure"), data.num_nodes
     group: Permutation | FieldAction
     if isinstance(structure, Complete):
-        within = YoungSubgroup(structure.sizes)
-        moved = {k: within for k, v in data.to_dict().items() if isinstance(v, Tensor) and data.is_node_attr(k)}
-        group, statement = FieldAction(within, moved, output=within), "permutations within each set"
+        group, statement = values_within(structure, data), "permutations within each set"
     elif structure is not None:
         group, statement = WithEdges(n), "permutations of the nodes with their edges"
     else:
         group, statement = Permutation(n), "permutations of the nodes"
     exact = Law(group, statement, invariant=invariant)
     return (exact, Law(group, f"{statement}, in training", "distribution", invariant)) if drops(module) else (exact,)
+
+
+def values_within(structure: Structure, data: Data) -> FieldAction:
+    """Return the permutations of the nodes of each graph that move their values and leave the structure."""
+    within = YoungSubgroup(structure.sizes)
+    moved = {k: within for k, v in data.to_dict().items() if isinstance(v, Tensor) and data.is_node_attr(k)}
+    return FieldAction(within, moved, output=within)
 
 
 def drops(module: nn.Module) -> bool:

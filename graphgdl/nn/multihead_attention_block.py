@@ -18,9 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch_geometric.data import Data
 from torch_geometric.nn.aggr import utils as pyg
 
+from graphgdl.groups import Law
 from graphgdl.nn.dot_product_attention import DotProductAttention
+from graphgdl.nn.laws import permutation_laws
 
 
 class MultiheadAttentionBlock(pyg.MultiheadAttentionBlock):
@@ -60,6 +63,10 @@ class MultiheadAttentionBlock(pyg.MultiheadAttentionBlock):
             raise ValueError(f"`heads` must divide `channels` = {channels}, got {heads}")
         super().__init__(channels, heads, layer_norm, dropout, device)
         self.attention = DotProductAttention(dropout)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return equivariance to permutations within each set, where x and y are two features of one."""
+        return permutation_laws(self, data)
 
     def forward(self, x: Tensor, y: Tensor, edge_index: Any) -> Tensor:
         """Return the elements of x after they have seen those of y."""

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 from torch_geometric.nn.aggr import utils as pyg
 
 from graphgdl.domains.structure import Complete
+from graphgdl.groups import Law
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.multihead_attention_block import MultiheadAttentionBlock
 from graphgdl.nn.on_structure import check_sets, points_of
 
@@ -51,6 +54,10 @@ class PoolingByMultiheadAttention(pyg.PoolingByMultiheadAttention):
         self.seed = nn.Parameter(torch.empty(1, num_seed_points, channels))
         self.mab = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)
         self.reset_parameters()
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return invariance to permutations within each set."""
+        return permutation_laws(self, data, invariant=True)
 
     def forward(self, x: Tensor, structure: Complete) -> Tensor:
         """Return what the seeds have seen of each set."""

@@ -12,8 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch_geometric.data import Data
 from torch_geometric.nn.aggr import utils as pyg
 
+from graphgdl.groups import Law
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.multihead_attention_block import MultiheadAttentionBlock
 
 
@@ -41,6 +44,10 @@ class SetAttentionBlock(pyg.SetAttentionBlock):
         nn.Module.__init__(self)  # PyG's would draw the parameters of its own block
         self.in_channels = self.out_channels = channels
         self.mab = MultiheadAttentionBlock(channels, heads, layer_norm, dropout)
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return equivariance to permutations within each set."""
+        return permutation_laws(self, data)
 
     def forward(self, x: Tensor, structure: Any) -> Tensor:
         """Return the elements after they have seen their set."""

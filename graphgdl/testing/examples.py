@@ -13,7 +13,21 @@ from torch_geometric.data import Data
 
 from graphgdl import nn
 from graphgdl.domains import Chain, Complete, Grid, Structure, StructuredData
-from graphgdl.groups import SE, FieldAction, Law, Representation
+from graphgdl.groups import (
+    SE,
+    SO,
+    Cyclic,
+    Dihedral,
+    FieldAction,
+    FieldType,
+    Law,
+    Representation,
+    frequency,
+    regular,
+    scalars,
+)
+from graphgdl.models import Blueprint, SetTransformer, Skip, UNet
+from graphgdl.nn.coarsening import Coarsening
 
 C, OUT, EDGE, N = 4, 6, 3, 7
 """Channels of nodes, of outputs, of edges; number of nodes."""
@@ -41,9 +55,9 @@ class Example:
             return self.build(), self.draw(torch.Generator().manual_seed(seed))
 
 
-def nodes(*more: str) -> Draw:
+def nodes(*more: str, size: int = C) -> Draw:
     """Draw nodes without edges: `x`, and further features of the same size."""
-    return lambda generator: Data(**{name: torch.randn(N, C, generator=generator) for name in ("x", *more)})
+    return lambda generator: Data(**{name: torch.randn(N, size, generator=generator) for name in ("x", *more)})
 
 
 def graph(**channels: int) -> Callable[[torch.Generator], Data]:
@@ -117,8 +131,30 @@ def trained(norm: Module) -> Module:
     return norm
 
 
+def points(generator: torch.Generator) -> Data:
+    """Draw points of the plane with `x` and edges."""
+    data = graph()(generator)
+    data.pos = torch.randn(N, 2, generator=generator)
+    return data
+
+
+def there_and_back(pool: Coarsening) -> Module:
+    """Return a pooling, a layer on the coarse graph, and the way back."""
+    return Blueprint([pool, nn.GraphConv(C, C), nn.Unpool()])
+
+
+def turned() -> Module:
+    """Return a network on images that follows quarter turns and gives one row for each image, which does not."""
+    lift, conv = nn.GroupLiftingConv(C, 2, 3, C4, padding=1), nn.GroupConv(2, 2, 3, C4, padding=1)
+    act = nn.PointwiseNonlinearity(REGULAR, torch.tanh)
+    return Blueprint([lift, act, conv, act, nn.GroupPool(REGULAR), nn.Readout("mean"), Linear(2, OUT)])
+
+
 SETS, CHAINS = Complete([0, 3, N]), Chain([0, 3, N])
 TORUS, CYLINDER = Grid((4, 6), periodic=True), Grid((4, 5), periodic=(True, False))
+SQUARE, OPEN = Grid((4, 4), periodic=True), Grid((5, 5))
+C4, ROTATIONS = Cyclic(4), SO(2)
+REGULAR, ARROWS = FieldType(regular(C4), 2), FieldType(frequency(ROTATIONS, 1), 2)
 
 EXAMPLES = {
     "GCNConv": Example(lambda: nn.GCNConv(C, OUT), graph()),
@@ -138,6 +174,23 @@ EXAMPLES = {
     "GridConv, stride 2": Example(lambda: nn.GridConv(C, OUT, 3, dim=2, padding=1, stride=2), on(TORUS)),
     "GridConv, on a cylinder": Example(lambda: nn.GridConv(C, OUT, 3, padding=(1, 0)), on(CYLINDER)),
     "GridConvTranspose": Example(lambda: nn.GridConvTranspose(C, OUT, 2, dim=2, stride=2), on(TORUS)),
+    "GridPool": Example(lambda: nn.GridPool(3, dim=2, stride=1, padding=1), on(TORUS)),
+    "GridPool, stride 2": Example(lambda: nn.GridPool(2, "mean", dim=2), on(TORUS)),
+    "GridUpsample": Example(lambda: nn.GridUpsample(2, dim=2), on(TORUS)),
+    "GridGlobalPool": Example(nn.GridGlobalPool, on(OPEN)),
+    "GridSequential": Example(
+        lambda: nn.GridSequential(
+            nn.GridConv(C, 8, 3, dim=2, padding=1), Tanh(), nn.GridPool(2, dim=2), nn.GridGlobalPool(), Linear(8, OUT)
+        ),
+        on(TORUS),
+    ),
+    "GroupLiftingConv": Example(lambda: nn.GroupLiftingConv(C, 2, 3, C4, padding=1), on(SQUARE)),
+    "GroupLiftingConv, open": Example(lambda: nn.GroupLiftingConv(C, 2, 3, C4, stride=2), on(OPEN)),
+    "GroupConv": Example(lambda: nn.GroupConv(2, 2, 3, Dihedral(4), padding=1), on(SQUARE, size=(16,))),
+    "GroupConv, stride 2": Example(lambda: nn.GroupConv(1, 2, 3, C4, padding=1, stride=2), on(SQUARE)),
+    "GroupPool": Example(lambda: nn.GroupPool(REGULAR), on(SQUARE, size=(8,))),
+    "SteerableConv": Example(lambda: nn.SteerableConv(scalars(C), ARROWS, 3, padding=1), on(SQUARE)),
+    "SteerablePointConv": Example(lambda: nn.SteerablePointConv(ARROWS, ARROWS, radius=4.0), points),
     "ChainRNN": Example(lambda: nn.ChainRNN(C, OUT, num_layers=2, bias=False), on(CHAINS)),
     "ChainGRU": Example(lambda: nn.ChainGRU(C, OUT, num_layers=2, dropout=0.1), on(CHAINS)),
     "ChainLSTM": Example(lambda: nn.ChainLSTM(C, OUT, bidirectional=True), on(CHAINS)),
@@ -150,6 +203,29 @@ EXAMPLES = {
     "JanossyPooling": Example(lambda: nn.JanossyPooling(2, pairs()), on(SETS)),
     "JanossyPooling, marked": Example(lambda: nn.JanossyPooling(2, pairs(), marked=True), on(SETS)),
     "JanossyPooling, sampled": Example(lambda: nn.JanossyPooling(2, pairs(), num_samples=4), on(SETS)),
+    "MultiheadAttentionBlock": Example(lambda: nn.MultiheadAttentionBlock(C, 2, dropout=0.1), on(SETS, "x", "y")),
+    "SetAttentionBlock": Example(lambda: nn.SetAttentionBlock(C, 2), on(SETS)),
+    "InducedSetAttentionBlock": Example(lambda: nn.InducedSetAttentionBlock(C, 3, 2), on(SETS)),
+    "PoolingByMultiheadAttention": Example(lambda: nn.PoolingByMultiheadAttention(C, 2, 2), on(SETS)),
+    "SetTransformer": Example(lambda: SetTransformer(C, 8, OUT, num_induced_points=3, heads=2), on(SETS)),
+    "HeavyEdgePool": Example(lambda: there_and_back(nn.HeavyEdgePool()), graph(edge_weight=0)),
+    "TopKPool": Example(lambda: there_and_back(nn.TopKPool(C)), graph(edge_weight=0)),
+    "DiffPool": Example(lambda: there_and_back(nn.DiffPool(C, 3)), graph(edge_weight=0)),
+    "MinCutPool": Example(lambda: there_and_back(nn.MinCutPool(C, 3)), graph(edge_weight=0)),
+    "Unpool": Example(lambda: Blueprint([nn.TopKPool(C), nn.Unpool()]), graph()),
+    "Readout": Example(nn.Readout, nodes()),
+    "PointwiseNonlinearity": Example(lambda: nn.PointwiseNonlinearity(REGULAR), nodes(size=8)),
+    "NormNonlinearity": Example(lambda: nn.NormNonlinearity(ARROWS), nodes()),
+    "GatedNonlinearity": Example(lambda: nn.GatedNonlinearity(ARROWS), nodes()),
+    "FieldNorm": Example(lambda: trained(nn.FieldNorm(ARROWS)), nodes()),
+    "NormPool": Example(lambda: nn.NormPool(ARROWS), nodes()),
+    "Blueprint": Example(
+        lambda: Blueprint([nn.GraphConv(C, 8), Tanh(), nn.Readout("mean"), Linear(8, OUT)]), graph(edge_weight=0)
+    ),
+    "Skip": Example(lambda: Skip([nn.GraphConv(C, C), Tanh()], "add"), graph(edge_weight=0)),
+    "Blueprint, turned": Example(turned, on(SQUARE)),
+    "UNet": Example(lambda: UNet.on_grid(C, OUT, [4, 8], dim=2), on(TORUS)),
+    "UNet, on a graph": Example(lambda: UNet.on_graph(C, OUT, [4, 8]), graph(edge_weight=0)),
     "sinusoidal_encoding": Example(Sinusoids, lambda generator: Data(pos=torch.randn(N, 1, generator=generator))),
     "global_add_pool": Example(lambda: FromFunction(nn.global_add_pool), nodes()),
     "global_mean_pool": Example(lambda: FromFunction(nn.global_mean_pool), nodes()),

@@ -96,6 +96,36 @@ def test_grid_laws_need_one_grid():
     assert layer.laws(on(Grid((2, 2), periodic=True, ptr=[0, 4, 8]))) == ()
 
 
+def network(*more):
+    torch.manual_seed(0)
+    first = gdl.GridConv(C, 4, 3, dim=2, padding=1)
+    return gdl.GridSequential(first, nn.Tanh(), gdl.GridPool(2, dim=2), gdl.GridUpsample(2, dim=2), *more)
+
+
+def test_a_network_on_a_grid_keeps_what_its_coarsest_level_keeps():
+    """Down and up again: the grids at both ends are one, the shifts are by multiples of 2 all the same."""
+    data = on(Grid((4, 6), periodic=True))
+    (law,) = network().laws(data)
+    assert (law.statement, law.kind, law.invariant) == ("translations by multiples of 2x2", "subgroup", False)
+    assert error(network(), data, law) < 1e-10
+    steps = Translations((4, 6), periodic=True)
+    assert error(network(), data, Law(FieldAction(steps, {"x": steps}, output=steps), "all shifts")) > 1e-3
+
+
+def test_readouts_of_a_grid():
+    data = on(Grid((4, 6), periodic=True))
+    pooled = network(gdl.GridGlobalPool(), nn.Linear(4, 2))
+    (law,) = pooled.laws(data)
+    assert (law.kind, law.invariant) == ("subgroup", True)
+    assert error(pooled, data, law) < 1e-10
+    flat = network(gdl.GridFlatten())
+    assert flat.laws(data) == gdl.GridFlatten().laws(data) == ()
+    assert error(flat, data, law) > 1e-3
+    (law,) = gdl.GridGlobalPool("max").laws(data)
+    assert law.invariant
+    assert error(gdl.GridGlobalPool("max"), data, law) < 1e-10
+
+
 def test_sets():
     data = on(Complete([0, 2, 5]))
     layer, pool = gdl.DeepSetsConv(C, 2), gdl.DeepSets(nn.Linear(C, 2))
