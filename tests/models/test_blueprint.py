@@ -13,6 +13,7 @@ from torch_geometric.data import Batch, Data
 from graphgdl.domains import Chain, Complete, Grid, StructuredData
 from graphgdl.groups import SO, Cyclic, FieldType, regular, scalars, standard
 from graphgdl.models import Blueprint, Skip
+from graphgdl.models.blueprint import state_of
 from graphgdl.nn import (
     ChainGRU,
     DeepSets,
@@ -37,6 +38,8 @@ from graphgdl.nn import (
     TopKPool,
     TransformerEncoderLayer,
     Unpool,
+    accelerate,
+    explain_lowering,
     global_mean_pool,
 )
 
@@ -120,6 +123,14 @@ def test_a_blueprint_is_a_layer():
     assert outer.out_type == scalars(3)
 
 
+def test_pygs_layers_in_a_blueprint_are_accelerated():
+    model = Blueprint([pyg.GCNConv(3, 4), nn.ReLU(), Skip([pyg.GATConv(4, 2)]), Readout()])
+    before = model(x(4, 3), EDGES)
+    report = explain_lowering(accelerate(model), x(4, 3), EDGES)
+    assert [layer.ran for layer in report] == ["compiled", "compiled"]
+    torch.testing.assert_close(model(x(4, 3), EDGES), before)
+
+
 def test_copies_are_independent_and_states_load():
     model = Blueprint([GraphConv(3, 4), nn.ReLU(), Readout()])
     other = copy.deepcopy(model)
@@ -134,8 +145,6 @@ def test_copies_are_independent_and_states_load():
 def test_pooling_reports_its_loss_and_is_undone():
     model = Blueprint([GraphConv(3, 4), DiffPool(4, 3), GraphConv(4, 4), DiffPool(4, 2), Unpool(), Unpool()])
     data = Batch.from_data_list([Data(x=x(4, 3), edge_index=EDGES)] * 2)
-    from graphgdl.models.blueprint import state_of
-
     after = model.run(state_of(data))
     assert after.x.shape == (8, 4)
     assert after.domain is data.edge_index
