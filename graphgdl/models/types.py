@@ -12,7 +12,7 @@ from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 from graphgdl.domains.structure import Chain, Complete
 from graphgdl.groups import FieldType, scalars, trivial
 from graphgdl.models.state import arguments
-from graphgdl.nn import GridPool, GridUpsample, HeavyEdgePool, Readout, TransformerEncoderLayer, Unpool
+from graphgdl.nn import GridGlobalPool, GridPool, GridUpsample, HeavyEdgePool, Readout, TransformerEncoderLayer, Unpool
 from graphgdl.nn.recurrence import Recurrence
 
 POINTWISE = (
@@ -22,7 +22,7 @@ POINTWISE = (
 )
 """Layers that treat all channels alike, each by itself: they commute with permutations of the channels."""
 
-REDUCING = (Readout, HeavyEdgePool, GridPool)
+REDUCING = (Readout, HeavyEdgePool, GridPool, GridGlobalPool)
 """Layers that add up the channels of several nodes, or take the largest, each by itself."""
 
 LINEAR = (nn.Identity, Unpool, GridUpsample, MeanAggregation, SumAggregation)
@@ -122,7 +122,7 @@ def needs(layer: nn.Module) -> str | None:
 
 def _adds(layer: nn.Module) -> bool:
     """Whether a reduction is linear, a sum or a mean."""
-    return (layer.aggr if isinstance(layer, GridPool) else layer.reduce) != "max"
+    return (layer.aggr if isinstance(layer, GridPool | GridGlobalPool) else layer.reduce) != "max"
 
 
 def _first(layer: nn.Module, *names: str) -> Any:

@@ -14,6 +14,7 @@ from graphgdl.domains import Chain, Complete, Grid, StructuredData
 from graphgdl.groups import SO, Cyclic, FieldType, regular, scalars, standard
 from graphgdl.models import Blueprint, Skip
 from graphgdl.models.blueprint import state_of
+from graphgdl.models.state import State
 from graphgdl.nn import (
     ChainGRU,
     DeepSets,
@@ -163,6 +164,17 @@ def test_layers_after_a_pooling_see_the_coarse_graph(pool):
     out = Blueprint([first, pool, second])(x(4, 3), EDGES)
     coarse = pool(first(x(4, 3), EDGES), EDGES)
     torch.testing.assert_close(out, second(coarse.x, coarse.edge_index, coarse.edge_weight))
+
+
+def test_a_pooling_leaves_the_centres_of_its_clusters():
+    pos, weights = x(4, 2), torch.tensor([1.0, 1, 3, 3, 1, 1, 2, 2])
+    model = Blueprint([HeavyEdgePool()])
+    pairs = model.run(State(x(4, 3), EDGES, features={"pos": pos, "edge_weight": weights})).features["pos"]
+    torch.testing.assert_close(pairs, torch.stack([(pos[0] + pos[3]) / 2, (pos[1] + pos[2]) / 2]))
+    pool = DiffPool(3, 2)
+    soft = Blueprint([pool]).run(State(x(4, 3), EDGES, features={"pos": pos})).features["pos"]
+    s = pool.lin(x(4, 3)).softmax(dim=1)
+    torch.testing.assert_close(soft, (s.T @ pos) / s.sum(0)[:, None])
 
 
 VECTORS, TURNS = FieldType(standard(SO(2)), 2), FieldType(regular(Cyclic(4)), 2)

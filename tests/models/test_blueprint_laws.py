@@ -179,6 +179,19 @@ CASES = {
         points,
         ["SO(2) of the plane"],
     ),
+    "plane, pooled": (
+        lambda: [
+            SteerablePointConv(scalars(C), VECTORS, radius=3.0),
+            HeavyEdgePool(),
+            SteerablePointConv(VECTORS, VECTORS, radius=3.0),
+            NormPool(VECTORS),
+            DiffPool(2, 3),
+            SteerablePointConv(scalars(2), VECTORS, radius=3.0),
+            Readout("mean"),
+        ],
+        points,
+        ["SO(2) of the plane"],
+    ),
     "plane, positions seen by another": (
         lambda: [SteerablePointConv(scalars(C), scalars(2), radius=3.0), pyg.PointNetConv(nn.Linear(4, 2))],
         points,
