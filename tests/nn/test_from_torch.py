@@ -220,7 +220,10 @@ def hooked(layer):
 
 
 REFUSED = {
-    "`network` child '1', Residual(": (TypeError, [nn.ReLU(), Residual(nn.ReLU())]),
+    "`network` child '1', Residual(...), is not known on grids: only it knows": (
+        TypeError,
+        [nn.ReLU(), Residual(nn.ReLU())],
+    ),
     "`network` child '0.1', GroupNorm(2, 4": (TypeError, [nn.Sequential(nn.ReLU(), nn.GroupNorm(2, 4))]),
     "`network` child '0', Dropout2d(p=0.5": (TypeError, [nn.Dropout2d()]),
     "`network` child '0', a Twice, overrides the forward of Sequential": (TypeError, [Twice(nn.ReLU())]),
