@@ -274,5 +274,9 @@ def test_readouts_refuse_what_does_not_fit():
 def test_global_pool_is_pooling_with_a_window_of_the_whole_grid():
     x, grid = randn(24, 3), Grid((3, 4), ptr=[0, 12, 24])
     for aggr in ("mean", "max"):
-        torch.testing.assert_close(GridGlobalPool(aggr)(x, grid), GridPool((3, 4), aggr)(x, grid))
+        out = GridGlobalPool(aggr)(x, grid)
+        torch.testing.assert_close(out, GridPool((3, 4), aggr)(x, grid))
+        unequal = GridGlobalPool(aggr)(x, Grid([(3, 4), (2, 6)]))
+        torch.testing.assert_close(unequal, out)
     assert GridGlobalPool().grid(grid).shapes == ((1, 1), (1, 1))
+    assert GridGlobalPool()(randn(0, 3), Grid((0, 4))).tolist() == [[0.0] * 3]
