@@ -48,7 +48,7 @@ def verify(
     A module:Class is called as Class(in_channels=4, out_channels=6) where it takes these, else without arguments, and tried
     on a random graph with `x` and `pos`. It states its laws by `laws(data)`; if it has none, permutations of the nodes. With
     --group, an output of shape (..., d) must move as points under SE(d) and E(d), as vectors under the others; any other
-    output must stay; --output says otherwise. Predicted time for all layers: about half a minute. Exit code 1: a law fails.
+    output must stay; --output says otherwise. Predicted time for all layers: under a minute. Exit code 1: a law fails.
     """
     import rich.progress
     from rich.console import Console

@@ -31,7 +31,7 @@ class Blueprint(nn.Module):
     Any layer goes: this package's, PyG's, torch's, another blueprint. A layer that looks at more than one node is given
     the domain, a structure or `edge_index`, and of `edge_attr`, `edge_weight`, `pos` and `batch` what its `forward`
     names. A layer that changes the domain hands the next one the new: `layer.grid(structure)` of a stride, the coarser
-    graph of a pooling.
+    graph of a pooling, which has `edge_weight`, and `pos` at the centres of its clusters where there was one.
 
     Args:
         layers: the layers.

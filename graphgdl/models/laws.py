@@ -20,7 +20,7 @@ from torch_geometric.nn.conv import MessagePassing
 from graphgdl.domains.structure import Chain, Grid, Structure
 from graphgdl.domains.structured_data import StructuredData
 from graphgdl.groups import Law, Permutation
-from graphgdl.models.state import State, arguments, is_local
+from graphgdl.models.state import State, arguments, is_readout
 from graphgdl.models.types import PER_CHANNEL, POINTWISE
 from graphgdl.nn import GroupPool, Readout, Unpool
 from graphgdl.nn.chain_laws import Prefixes
@@ -48,9 +48,9 @@ class Trace:
     last: State
 
     @property
-    def invariant(self) -> bool:
+    def pooled(self) -> bool:
         """Whether a readout has left one row for each graph."""
-        return self.last.domain is None
+        return any(is_readout(layer) for layer, _ in self.steps)
 
 
 def trace(model: nn.Module, state: State) -> Trace:
@@ -75,7 +75,7 @@ def permutations(model: nn.Module, data: Data, run: Trace) -> tuple[Law, ...]:
     """Return the law of permutations of the nodes, if every layer has it."""
     if not all(moves_with_nodes(layer, state) for layer, state in run.steps):
         return ()
-    return permutation_laws(model, data, invariant=run.invariant)
+    return permutation_laws(model, data, invariant=run.pooled)
 
 
 def translations(data: Data, run: Trace) -> tuple[Law, ...]:
@@ -89,7 +89,7 @@ def translations(data: Data, run: Trace) -> tuple[Law, ...]:
     ):
         return ()
     grids = [s.domain for s in (*(state for _, state in run.steps), run.last) if isinstance(s.domain, Grid)]
-    return translations_of(grids, run.invariant)
+    return translations_of(grids, run.pooled)
 
 
 def causality(data: Data, run: Trace) -> tuple[Law, ...]:
@@ -115,11 +115,6 @@ def moves_with_nodes(layer: nn.Module, state: State) -> bool:
     if not hasattr(layer, "laws"):
         return isinstance(layer, MessagePassing)
     return any(law.kind == "exact" and isinstance(_acting(law), Permutation) for law in stated(layer, state))
-
-
-def local_steps(run: Trace) -> list[tuple[nn.Module, State]]:
-    """Return the steps that look at more than one node."""
-    return [(layer, state) for layer, state in run.steps if is_local(layer)]
 
 
 def _acting(law: Law) -> object:

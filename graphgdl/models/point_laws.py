@@ -10,55 +10,62 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphgdl.groups import FieldAction, FieldType, Isometries, LatticeStabilizer, Law, Permutation, Pullback, Turns
+from graphgdl.groups import FieldAction, FieldType, LatticeStabilizer, Law, Permutation, Pullback, Translations, Turns
 from graphgdl.groups.signals import GridSymmetries
-from graphgdl.groups.translations import Translations
-from graphgdl.models.laws import AT_EACH_NODE, SYMMETRIC, Trace, local_steps, stated
+from graphgdl.models.laws import AT_EACH_NODE, SYMMETRIC, Trace, stated
+from graphgdl.models.state import State, arguments, is_local
 from graphgdl.models.types import is_trivial
+from graphgdl.nn.coarsening import Coarsening
 
 Embedding = Callable[[Tensor], Tensor]
 
 
 def point_laws(in_type: FieldType | None, out_type: FieldType | None, run: Trace) -> tuple[Law, ...]:
-    """Return the law of the group that every local layer obeys, none where they have none in common.
+    """Return the law of the group that every layer obeys which sees positions or places; none where they share none.
+
+    Layers that see neither have it, since they take channels that do not transform, or commute with those that do.
 
     Args:
         in_type, out_type: of the whole.
         run: what each layer sees.
     """
-    local = local_steps(run)
-    others = [layer for layer, _ in run.steps if all(layer is not other for other, _ in local)]
-    if not local or out_type is None or not all(_keeps_to_types(layer) for layer in others):
+    seeing = [(layer, state) for layer, state in run.steps if not _is_blind(layer)]
+    laws = [_point_law(layer, state) for layer, state in seeing]
+    if not laws or None in laws or out_type is None:
         return ()
-    laws = [_point_law(layer, state) for layer, state in local]
-    found = [law for law in laws if law is not None]
-    if len(found) < len(laws):
+    first, last = laws[0].group, laws[-1].group
+    if "x" in first.fields and in_type != getattr(seeing[0][0], "in_type", None):
         return ()
-    inputs = found[0].group.fields
-    if "x" in inputs and in_type != getattr(local[0][0], "in_type", None):
-        return ()
-    common = _in_turn([law.group.group for law in found])
+    common = _in_turn([law.group.group for law in laws])
     if common is None:
         return ()
     group, embed = common
-    invariant = is_trivial(out_type) and (run.invariant or not isinstance(group, GridSymmetries | LatticeStabilizer))
+    on_grid = isinstance(group, GridSymmetries | LatticeStabilizer)
     output: Any = None
-    if not invariant and isinstance(group, Isometries) and not isinstance(group, GridSymmetries):
-        if out_type.group != group:
+    if on_grid and not run.pooled:
+        if last.output is None or out_type != getattr(seeing[-1][0], "out_type", None):
+            return ()
+        output = Pullback(group, embed, last.output)
+    elif not is_trivial(out_type):
+        if on_grid or out_type.group != group:
             return ()
         output = out_type
-    elif not invariant:
-        if run.invariant or out_type != getattr(local[-1][0], "out_type", None) or found[-1].group.output is None:
-            return ()
-        output = Pullback(group, embed, found[-1].group.output)
-    kind = "subgroup" if any(law.kind == "subgroup" for law in found) else "exact"
-    fields = {
-        name: action if action == group else Pullback(group, torch.clone, action) for name, action in inputs.items()
-    }
-    return (Law(FieldAction(group, fields, output), found[0].statement, kind, invariant),)  # type: ignore[arg-type]
+    kind = "subgroup" if any(law.kind == "subgroup" for law in laws) else "exact"
+    inputs = {name: how if how == group else Pullback(group, torch.clone, how) for name, how in first.fields.items()}
+    return (Law(FieldAction(group, inputs, output), laws[0].statement, kind, invariant=output is None),)  # type: ignore
 
 
-def _point_law(layer: nn.Module, state: Any) -> Any:
+def _is_blind(layer: nn.Module) -> bool:
+    """Whether a layer sees neither positions nor places, and takes channels as their type demands."""
+    if type(layer) is nn.Sequential:
+        return all(map(_is_blind, layer))
+    if isinstance(layer, (*AT_EACH_NODE, *SYMMETRIC, Coarsening)):
+        return True
+    states = hasattr(layer, "in_type") or hasattr(layer, "grid") or "pos" in arguments(layer)
+    return is_local(layer) and not states
+
+
+def _point_law(layer: nn.Module, state: State) -> Any:
     for law in stated(layer, state):
         group = law.group
         if isinstance(group, FieldAction) and not isinstance(group.group, Permutation | Translations):
@@ -66,23 +73,17 @@ def _point_law(layer: nn.Module, state: Any) -> Any:
     return None
 
 
-def _keeps_to_types(layer: nn.Module) -> bool:
-    if type(layer) is nn.Sequential:
-        return all(_keeps_to_types(child) for child in layer)
-    return isinstance(layer, (*AT_EACH_NODE, *SYMMETRIC)) or hasattr(layer, "in_type")
-
-
 def _in_turn(groups: list[Any]) -> tuple[Any, Embedding] | None:
-    """Return the elements of the first group that all groups follow, and what they are in the last one."""
-    first, last = groups[0], groups[-1]
+    """Return those elements of the first group that all groups follow, and what each is in the last one."""
+    first = groups[0]
     if all(isinstance(group, Turns) and group.point == first.point for group in groups):
         return first, torch.clone
-    if all(isinstance(group, LatticeStabilizer) for group in groups):
-        if any(coarse.whole != fine.lattice for fine, coarse in pairwise(groups)):
-            return None
-        step, twice_center = 1, 0
-        for group in groups:
-            step, twice_center = step * group.step, twice_center + step * group.twice_center
-        whole = LatticeStabilizer(first.whole, step, twice_center)
-        return whole, lambda g: reduce(lambda h, group: group.coarse(h), groups[:-1], g)
-    return (first, torch.clone) if all(group == first for group in groups) and last == first else None
+    if not all(isinstance(group, LatticeStabilizer) for group in groups):
+        return (first, torch.clone) if all(group == first for group in groups) else None
+    if any(coarse.whole != fine.lattice for fine, coarse in pairwise(groups)):
+        return None
+    step, twice_center = 1, 0
+    for group in groups:
+        step, twice_center = step * group.step, twice_center + step * group.twice_center
+    shared = LatticeStabilizer(first.whole, step, twice_center)
+    return shared, lambda g: reduce(lambda h, group: group.coarse(h), groups[:-1], g)

@@ -14,10 +14,22 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.pool.select import SelectOutput
 
 from graphgdl.domains.structure import Structure
-from graphgdl.nn import DeepSets, JanossyPooling, Readout, Unpool
+from graphgdl.nn import (
+    DeepSets,
+    GridFlatten,
+    GridGlobalPool,
+    JanossyPooling,
+    PoolingByMultiheadAttention,
+    Readout,
+    Unpool,
+    global_add_pool,
+)
 from graphgdl.nn.coarsening import Coarsening
 
 _DOMAIN = ("edge_index", "structure", "adj_t")
+
+READOUTS = (Readout, Aggregation, DeepSets, PoolingByMultiheadAttention, GridGlobalPool, GridFlatten)
+"""Layers that give one row for each graph, whatever their options."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ def is_readout(layer: nn.Module) -> bool:
     """Whether a layer gives one row for each graph."""
     if isinstance(layer, JanossyPooling):
         return not layer.marked
-    return isinstance(layer, Readout | Aggregation | DeepSets)
+    return isinstance(layer, READOUTS)
 
 
 def step(layer: nn.Module, state: State) -> State:
@@ -113,13 +125,24 @@ def _coarser(layer: Coarsening, state: State) -> State:
     batch, size = state.graphs
     coarse = layer(state.x, state.domain, batch, state.features.get("edge_weight"))
     loss = coarse.loss if state.loss is None or coarse.loss is None else state.loss + coarse.loss
+    features = {"edge_weight": coarse.edge_weight}
+    if "pos" in state.features:
+        features["pos"] = _centres(state.features["pos"], coarse.select)
     return State(
         coarse.x,
         coarse.edge_index,
         coarse.batch,
         size,
-        {"edge_weight": coarse.edge_weight},
+        features,
         (*state.finer, (state, coarse.select)),
         state.loss if loss is None else loss,
         state.seen,
     )
+
+
+def _centres(pos: Tensor, select: SelectOutput) -> Tensor:
+    """Return the centre of each cluster, its nodes weighted as they were assigned."""
+    weight = pos.new_ones(select.node_index.size(0)) if select.weight is None else select.weight
+    moments = torch.cat([pos[select.node_index], torch.ones_like(weight[:, None])], dim=1) * weight[:, None]
+    total = global_add_pool(moments, select.cluster_index, select.num_clusters)
+    return total[:, :-1] / total[:, -1:]

@@ -12,7 +12,7 @@ from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 from graphgdl.domains.structure import Chain, Complete
 from graphgdl.groups import FieldType, scalars, trivial
 from graphgdl.models.state import arguments
-from graphgdl.nn import GridPool, GridUpsample, HeavyEdgePool, Readout, TransformerEncoderLayer, Unpool
+from graphgdl.nn import GridGlobalPool, GridPool, GridUpsample, HeavyEdgePool, Readout, TransformerEncoderLayer, Unpool
 from graphgdl.nn.recurrence import Recurrence
 
 POINTWISE = (
@@ -22,7 +22,7 @@ POINTWISE = (
 )
 """Layers that treat all channels alike, each by itself: they commute with permutations of the channels."""
 
-REDUCING = (Readout, HeavyEdgePool, GridPool)
+REDUCING = (Readout, HeavyEdgePool, GridPool, GridGlobalPool)
 """Layers that add up the channels of several nodes, or take the largest, each by itself."""
 
 LINEAR = (nn.Identity, Unpool, GridUpsample, MeanAggregation, SumAggregation)
@@ -99,21 +99,15 @@ def misfit(layer: nn.Module, given: FieldType) -> str | None:
     if not is_trivial(given) and isinstance(layer, PER_CHANNEL):
         return "treats the channels of a copy unlike each other, which does not commute with the representation"
     taken = takes(layer)
-    if taken is not None and not fits(given, taken):
-        return f"takes {taken}"
-    if taken is not None or is_trivial(given) or isinstance(layer, LINEAR):
+    if taken is not None:
+        return None if fits(given, taken) else f"takes {taken}"
+    if is_trivial(given) or isinstance(layer, LINEAR) or (isinstance(layer, REDUCING) and _adds(layer)):
         return None
-    by_channel = (
-        getattr(layer, "reduce", None) == "max" if isinstance(layer, REDUCING) else isinstance(layer, POINTWISE)
-    )
-    if by_channel:
-        mixes = not given.representation.permutes
-        return (
-            "acts channel by channel, which does not commute with a representation that mixes them" if mixes else None
-        )
-    return (
-        None if isinstance(layer, REDUCING) else "states no `in_type`, so that it takes channels that do not transform"
-    )
+    if not isinstance(layer, (*REDUCING, *POINTWISE)):
+        return "states no `in_type`, so that it takes channels that do not transform"
+    if given.representation.permutes:
+        return None
+    return "acts channel by channel, which does not commute with a representation that mixes them"
 
 
 def needs(layer: nn.Module) -> str | None:
@@ -124,6 +118,11 @@ def needs(layer: nn.Module) -> str | None:
         return "a Chain"
     hint = get_type_hints(type(layer).forward).get("structure") if "structure" in arguments(layer) else None
     return {Complete: "a Complete", Chain: "a Chain"}.get(hint)  # type: ignore[arg-type]
+
+
+def _adds(layer: nn.Module) -> bool:
+    """Whether a reduction is linear, a sum or a mean."""
+    return (layer.aggr if isinstance(layer, GridPool | GridGlobalPool) else layer.reduce) != "max"
 
 
 def _first(layer: nn.Module, *names: str) -> Any:

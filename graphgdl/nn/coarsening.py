@@ -20,7 +20,7 @@ from torch_geometric.nn.pool.select import SelectOutput
 from torch_geometric.utils import coalesce
 
 from graphgdl.nn.inputs import edges_of, plain
-from graphgdl.nn.readout import Readout
+from graphgdl.nn.readout import Readout, global_add_pool
 
 
 class Coarse(NamedTuple):
@@ -82,7 +82,7 @@ class Unpool(nn.Module):
         values = x[select.cluster_index]
         if select.weight is not None:
             values = values * select.weight[:, None]
-        return x.new_zeros(select.num_nodes, x.size(1)).index_add(0, select.node_index, values)
+        return global_add_pool(values, select.node_index, select.num_nodes)
 
 
 def weighted_edges(edge_index: Any, x: Tensor, edge_weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -82,7 +82,9 @@ def _sequence(network: nn.Sequential, prefix: str, flat: bool, dim: int | None) 
 
 def _layer(child: nn.Module, name: str, flat: bool, dim: int | None) -> tuple[nn.Module, bool]:
     """Return the child as it works on a grid, or after a `Flatten`, and whether the nodes are flattened after it."""
-    kind, what = type(child), f"`network` child '{name}', {child},"
+    kind = type(child)
+    shown = f"{kind.__name__}(...)" if "\n" in repr(child) else repr(child)
+    what = f"`network` child '{name}', {shown},"
     _refuse_custom(child, name)
     if kind in _ROWS or kind in _NORMS:
         return child, flat

@@ -138,8 +138,10 @@ class GridPool(OnGrid):
 
     def _window(self, grid: Grid) -> Window:
         for axis, (d, ends) in enumerate(zip(self.dilation, self.ends)):
+            if d == 1 or not any(ends) or grid.periodic[axis]:
+                continue
             least = min(shape[axis] for shape in grid.shapes)
-            if any(ends) and not grid.periodic[axis] and least < d:
+            if least < d:
                 raise ValueError(
                     f"`dilation` {d} along axis {axis} steps over all of its {least} nodes, which leaves padded windows "
                     f"without a node; pad less or dilate less"

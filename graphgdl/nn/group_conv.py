@@ -6,8 +6,8 @@ The nodes of the group are (p, h), a place of the grid and an element of H; thos
 `regular(H)` orders them. The weight depends on how (s p + u, h') lies as seen from (s p, h).
 
 Law: equivariant to H and the shifts of a square torus, exactly (p4, p4m); on an open grid to H about its centre. With
-stride s to those that map the output's places to themselves: on a torus of n nodes along each axis, s divides n; on an
-open grid, s divides n + 2 padding - dilation (kernel_size - 1) - 1: n - 1 with an odd kernel and padding 'same'-like.
+stride s to those that map the output's places to themselves: on a torus of n nodes along each axis where s divides n, on
+an open grid where s divides n + 2 padding - dilation (kernel_size - 1) - 1, which is n - 1 with 3 taps and padding 1.
 Source: Cohen & Welling (2016), Group Equivariant Convolutional Networks, section 6.
 Differs: nothing; also C_2, D_1, D_2, and C_1 (where it is a plain convolution).
 """

@@ -62,14 +62,12 @@ class GroupLiftingConv(PlanarConv):
         super().__init__(in_type, out_type, kernel_size, stride, padding, dilation, padding_mode)
         self.weight = nn.Parameter(torch.empty(out_multiplicity, in_channels, *self.kernel_size))
         self.bias = nn.Parameter(torch.empty(out_multiplicity)) if bias else None
-        self.register_buffer("_taps_turned", turned_taps(group, kernel_size), persistent=False)
+        self.register_buffer("_entry", turned_taps(group, kernel_size), persistent=False)
         self.reset_parameters()
 
     def filters(self) -> Tensor:
         """Return the weights of the taps (c_out, c_in, k, k), each filter turned by every h."""
-        turned = (
-            self.weight.flatten(2).index_select(2, self._taps_turned.flatten()).unflatten(2, self._taps_turned.shape)
-        )
+        turned = self.weight.flatten(2).index_select(2, self._entry.flatten()).unflatten(2, self._entry.shape)
         # (out, in, h, k * k) -> (c_out, c_in, k, k)
         return turned.transpose(1, 2).reshape(self.out_channels, self.in_channels, *self.kernel_size)
 

@@ -17,8 +17,8 @@ from graphgdl.testing.equivariance import TOLERANCE, Call, call_module, equivari
 
 SLACK = 0.25
 """How much less than stated the fitted order of a limit may be."""
-SEEDS = 100
-"""Number of seeds for each side of a law in distribution."""
+DRAWS = 100
+"""Number of calls, each with other random numbers, for each side of a law in distribution."""
 ALPHA = 1e-6
 """Probability that a law that holds in distribution is rejected."""
 
@@ -46,7 +46,7 @@ def measure(
 
     Exact laws and those of a subgroup: the largest error over the drawn elements, against `TOLERANCE`. A limit: the same
     at each resolution, and the slope of its logarithm over that of `data.spacing`, which must reach the stated order less
-    `SLACK`. In distribution: means of both sides over `SEEDS` seeds in training mode, at one element, whose difference must
+    `SLACK`. In distribution: means of both sides over `DRAWS` calls in training mode, at one element, whose difference must
     be below a multiple of its standard error that chance exceeds with probability `ALPHA` anywhere in the output.
 
     Args:
@@ -95,22 +95,18 @@ def _in_distribution(module: Module, data: Data, law: Law, dtype: torch.dtype, s
     moved = law.group.act(g, x)
     left, right = [], []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for i in range(SEEDS):
-            left.append(_flat(_seeded(f, moved, 2 * i, seed, call)))
-            out = _seeded(f, x, 2 * i + 1, seed, call)
+        torch.manual_seed(seed)
+        for _ in range(DRAWS):
+            left.append(_flat(tensors(call(f, moved))))
+            out = tensors(call(f, x))
             right.append(_flat(out if law.invariant else [law.group.act(g, part) for part in out]))
     if left[0].shape != right[0].shape:
         return Measurement(math.inf, False)
     a, b = torch.stack(left), torch.stack(right)
     gap, scale = (a.mean(0) - b.mean(0)).abs(), float(b.mean(0).abs().max())
-    standard_error = ((a.var(0) + b.var(0)) / SEEDS).sqrt()
+    standard_error = ((a.var(0) + b.var(0)) / DRAWS).sqrt()
     bound = NormalDist().inv_cdf(1 - ALPHA / (2 * gap.numel())) * standard_error + TOLERANCE[dtype] * scale
     return Measurement(float(gap.max()) / (scale or 1.0), bool((gap <= bound).all()))
-
-
-def _seeded(module: Module, data: Data, draw: int, seed: int, call: Call) -> list[Tensor]:
-    torch.manual_seed(2 * SEEDS * seed + draw)
-    return tensors(call(module, data))
 
 
 def _flat(out: list[Tensor]) -> Tensor:

@@ -178,16 +178,15 @@ def _fixed_seed(call: Call, module: nn.Module, data: Data) -> Any:
 
 
 def _broken(call: Call, module: nn.Module, data: Data) -> list[Tensor]:
-    """Call the twin: f(x) + c sin(<w, x>) r with fixed random w and r, which no element but the identity leaves alone."""
+    """Call the twin: f(x) + c sin(<w, x> r) with fixed random w and r, which no element but the identity leaves alone."""
     generator = torch.Generator().manual_seed(0)
     phase = 0.0
     for value in data.to_dict().values():
         if isinstance(value, Tensor) and value.is_floating_point():
             w = torch.randn(value.shape, generator=generator, dtype=torch.float64)
             phase += float((w * value).sum() / value.numel() ** 0.5)
-    size = BREAK * torch.tensor(phase).sin()
     broken = []
     for out in tensors(call(module, data)):
-        r = 2 * torch.rand(out.shape, generator=generator, dtype=torch.float64) - 1
-        broken.append(out + (size * out.abs().max() * r).to(out))
+        r = 2 * torch.randn(out.shape, generator=generator, dtype=torch.float64)
+        broken.append(out + BREAK * out.abs().max() * (phase * r).sin().to(out))
     return broken

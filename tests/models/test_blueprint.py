@@ -13,6 +13,8 @@ from torch_geometric.data import Batch, Data
 from graphgdl.domains import Chain, Complete, Grid, StructuredData
 from graphgdl.groups import SO, Cyclic, FieldType, regular, scalars, standard
 from graphgdl.models import Blueprint, Skip
+from graphgdl.models.blueprint import state_of
+from graphgdl.models.state import State
 from graphgdl.nn import (
     ChainGRU,
     DeepSets,
@@ -25,15 +27,20 @@ from graphgdl.nn import (
     GraphConv,
     GridConv,
     GridConvTranspose,
+    GridPool,
+    GridUpsample,
     HeavyEdgePool,
     JanossyPooling,
     NormNonlinearity,
     NormPool,
     PointwiseNonlinearity,
+    PoolingByMultiheadAttention,
     Readout,
     TopKPool,
     TransformerEncoderLayer,
     Unpool,
+    accelerate,
+    explain_lowering,
     global_mean_pool,
 )
 
@@ -68,6 +75,8 @@ def test_sets_and_chains():
         torch.testing.assert_close(
             out(x(5, 4), sets), out.layers[-1](pyg.global_add_pool(conv(encoder(x(5, 4), sets), sets), sets.batch))
         )
+    attention = PoolingByMultiheadAttention(4, heads=2)
+    assert Blueprint([encoder, attention, nn.Linear(4, 3)])(x(5, 4), sets).shape == (2, 1, 3)
     chain, gru = Chain([0, 2, 5]), ChainGRU(3, 4, bidirectional=True)
     pointwise = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
     torch.testing.assert_close(Blueprint([gru, pointwise])(x(5, 3), chain), pointwise(gru(x(5, 3), chain)))
@@ -115,6 +124,14 @@ def test_a_blueprint_is_a_layer():
     assert outer.out_type == scalars(3)
 
 
+def test_pygs_layers_in_a_blueprint_are_accelerated():
+    model = Blueprint([pyg.GCNConv(3, 4), nn.ReLU(), Skip([pyg.GATConv(4, 2)]), Readout()])
+    before = model(x(4, 3), EDGES)
+    report = explain_lowering(accelerate(model), x(4, 3), EDGES)
+    assert [layer.ran for layer in report] == ["compiled", "compiled"]
+    torch.testing.assert_close(model(x(4, 3), EDGES), before)
+
+
 def test_copies_are_independent_and_states_load():
     model = Blueprint([GraphConv(3, 4), nn.ReLU(), Readout()])
     other = copy.deepcopy(model)
@@ -129,8 +146,6 @@ def test_copies_are_independent_and_states_load():
 def test_pooling_reports_its_loss_and_is_undone():
     model = Blueprint([GraphConv(3, 4), DiffPool(4, 3), GraphConv(4, 4), DiffPool(4, 2), Unpool(), Unpool()])
     data = Batch.from_data_list([Data(x=x(4, 3), edge_index=EDGES)] * 2)
-    from graphgdl.models.blueprint import state_of
-
     after = model.run(state_of(data))
     assert after.x.shape == (8, 4)
     assert after.domain is data.edge_index
@@ -151,6 +166,17 @@ def test_layers_after_a_pooling_see_the_coarse_graph(pool):
     torch.testing.assert_close(out, second(coarse.x, coarse.edge_index, coarse.edge_weight))
 
 
+def test_a_pooling_leaves_the_centres_of_its_clusters():
+    pos, weights = x(4, 2), torch.tensor([1.0, 1, 3, 3, 1, 1, 2, 2])
+    model = Blueprint([HeavyEdgePool()])
+    pairs = model.run(State(x(4, 3), EDGES, features={"pos": pos, "edge_weight": weights})).features["pos"]
+    torch.testing.assert_close(pairs, torch.stack([(pos[0] + pos[3]) / 2, (pos[1] + pos[2]) / 2]))
+    pool = DiffPool(3, 2)
+    soft = Blueprint([pool]).run(State(x(4, 3), EDGES, features={"pos": pos})).features["pos"]
+    s = pool.lin(x(4, 3)).softmax(dim=1)
+    torch.testing.assert_close(soft, (s.T @ pos) / s.sum(0)[:, None])
+
+
 VECTORS, TURNS = FieldType(standard(SO(2)), 2), FieldType(regular(Cyclic(4)), 2)
 FITS = {
     "pointwise on a regular representation": [PointwiseNonlinearity(TURNS), nn.ReLU(), FieldNorm(TURNS), nn.Dropout()],
@@ -163,6 +189,7 @@ FITS = {
     "PyG finds out by itself": [pyg.GCNConv(-1, 4), nn.ReLU(), pyg.GATConv(4, 2, heads=3), nn.Linear(6, 1)],
     "GIN": [GINConv(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 5))), nn.LayerNorm(5), nn.Linear(5, 1)],
     "a set": [DeepSetsConv(3, 4), JanossyPooling(1, nn.Linear(4, 5)), nn.ReLU()],
+    "vectors in windows": [FieldNorm(VECTORS), GridPool(2, "mean", dim=2), GridUpsample(2, dim=2), NormPool(VECTORS)],
     "a grid of edges": [GraphConv(2, 3), GridConv(3, 4, 3, dim=2), nn.ReLU(), GridConvTranspose(4, 2, 2, dim=2)],
 }
 

@@ -18,6 +18,8 @@ from graphgdl.nn import (
     GatedNonlinearity,
     GCNConv,
     GridConv,
+    GridFlatten,
+    GridPool,
     HeavyEdgePool,
     NormNonlinearity,
     NormPool,
@@ -93,6 +95,14 @@ MISFITS = {
     "the largest of vectors": (
         lambda: [FieldNorm(VECTORS), Readout("max")],
         r"`Readout\('max'\)`, acts channel by channel",
+    ),
+    "the largest of vectors in a window": (
+        lambda: [FieldNorm(VECTORS), GridPool(2, dim=2)],
+        r"`GridPool\(\(2, 2\), 'max', .*\)`, acts channel by channel",
+    ),
+    "a local layer after flattening": (
+        lambda: [conv(3, 4), GridFlatten(), conv(4, 4)],
+        r"`GridConv\(.*\)`, works on nodes, but layer 1, `GridFlatten\(\)`, has left one row for each graph",
     ),
     "the larger of two vectors": (
         lambda: [FieldNorm(VECTORS), HeavyEdgePool("max")],

@@ -10,7 +10,18 @@ from torch_geometric.data import Data
 from graphgdl.domains import Grid, StructuredData
 from graphgdl.groups import Permutation, Translations
 from graphgdl.models import UNet
-from graphgdl.nn import GCNConv
+from graphgdl.models.state import State
+from graphgdl.nn import (
+    DiffPool,
+    GCNConv,
+    GraphConv,
+    GridConv,
+    GridPool,
+    GridUpsample,
+    MinCutPool,
+    TopKPool,
+    Unpool,
+)
 from graphgdl.testing import assert_disjoint_union, assert_equivariant, assert_twin_fails
 
 CHANNELS = [3, 4, 5]
@@ -111,6 +122,27 @@ def test_on_a_graph_each_node_and_parameter_counts():
         return small(x, data.edge_index, edge_weight=weight)
 
     assert torch.autograd.gradcheck(f, (data.x, data.edge_weight))
+
+
+def test_any_pooling_and_its_way_back_will_do():
+    torch.manual_seed(0)
+
+    def conv(c, d):
+        return GridConv(c, d, 3, dim=2, padding=1)
+
+    model = UNet(2, 7, CHANNELS, conv, lambda c, d: GridPool(2, dim=2), lambda c, d: GridUpsample(2, dim=2))
+    fine, middle, coarse = Grid((8, 12), True), Grid((4, 6), True), Grid((2, 3), True)
+    widths = [layer.in_channels for layer in model.modules() if isinstance(layer, GridConv)]
+    assert widths == [2, 3, 3, 4, 4, 5, 4 + 5, 4, 3 + 4, 3]
+    run = model.run(State(torch.randn(96, 2), fine, seen=(seen := [])))
+    assert run.domain == fine
+    assert [state.domain for layer, state in seen if isinstance(layer, GridPool | GridUpsample)] == [
+        *(fine, middle),
+        *(coarse, middle),
+    ]
+    poolings = [lambda c, d: TopKPool(c, 0.6), lambda c, d: DiffPool(c, 4), lambda c, d: MinCutPool(c, 4)]
+    for down in poolings:
+        assert_equivariant(UNet(2, 7, CHANNELS, GraphConv, down, lambda c, d: Unpool()), ring_and_chords(12))
 
 
 class EvenShifts(Translations):
