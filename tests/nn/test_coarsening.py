@@ -186,6 +186,10 @@ def test_a_cluster_lies_in_one_graph_and_may_be_empty():
         (lambda: TopKPool(3, 0), "`ratio` must be a positive share of the nodes, or their number, got 0"),
         (lambda: DiffPool(3, 0), "`num_clusters` must be at least 1, got 0"),
         (
+            lambda: MinCutPool(1, 2)(torch.ones(3, 1), torch.tensor([[0], [1]]), torch.tensor([0, 1, 0])),
+            "`batch` must be sorted, so that each graph is one block of rows; sort the nodes by it",
+        ),
+        (
             lambda: Unpool()(torch.ones(3, 1), coarsen(HeavyEdgePool(), graph()).select),
             r"`x` must have one row for each of \d clusters, got \(3, 1\)",
         ),
