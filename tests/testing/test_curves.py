@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from graphgdl.domains import Grid
 from graphgdl.domains.structured_data import StructuredData
-from graphgdl.groups import SE, SO, Cyclic, E, FieldAction, O, standard
+from graphgdl.groups import SE, SO, Cyclic, E, FieldAction, O, p4, standard
 from graphgdl.nn import GraphConv, GridConv
 from graphgdl.testing import (
     Curve,
@@ -44,10 +44,6 @@ class Of(nn.Module):
 
 def cloud(d: int, n: int = 5) -> Data:
     return Data(pos=torch.randn(n, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-
-
-def grid_call(module: nn.Module, data: Data) -> Tensor:
-    return module(data.x, data.structure)
 
 
 def test_the_curve_of_a_coordinate_is_its_formula() -> None:
@@ -132,9 +128,7 @@ def test_rotated_images_show_the_module_above_the_floor_of_interpolation() -> No
     data = blobs((33, 33))
     path = GridRotations(data.structure)
     sizes = [0.05, 0.3, math.pi / 2]
-    right, broken = (
-        equivariance_curve(smoothing(s), data, path, sizes, draws=2, call=grid_call) for s in (True, False)
-    )
+    right, broken = (equivariance_curve(smoothing(s), data, path, sizes, draws=2) for s in (True, False))
     assert right.floor is not None
     assert broken.floor is not None
     assert bool((right.mean[:2] < 1.5 * right.floor.mean(dim=1)[:2]).all())
@@ -144,7 +138,7 @@ def test_rotated_images_show_the_module_above_the_floor_of_interpolation() -> No
     # a derivative along an axis, turned by s, is that along another axis: 2 sin(s / 2) away, times its size
     finer = blobs((129, 129))
     path = GridRotations(finer.structure)
-    curve = equivariance_curve(smoothing(False), finer, path, sizes, draws=1, call=grid_call)
+    curve = equivariance_curve(smoothing(False), finer, path, sizes, draws=1)
     for size, error in zip(sizes, curve.mean):
         assert abs(float(error) / (2 * math.sin(size / 2)) - 1) < 0.25
 
@@ -153,7 +147,7 @@ def test_the_floor_falls_with_the_resolution() -> None:
     floors = []
     for n in (17, 33, 65):
         data = blobs((n, n))
-        curve = equivariance_curve(smoothing(True), data, GridRotations(data.structure), [0.4], draws=1, call=grid_call)
+        curve = equivariance_curve(smoothing(True), data, GridRotations(data.structure), [0.4], draws=1)
         assert curve.floor is not None
         floors.append(float(curve.floor))
     orders = [math.log2(a / b) for a, b in itertools.pairwise(floors)]
@@ -172,6 +166,34 @@ def test_shifts_are_exact_by_whole_steps_only() -> None:
     curve = equivariance_curve(conv, data, GridShifts(data.structure), [1.0, 1.5, 4.0], call=call)
     assert float(curve.errors[[0, 2]].max()) < 1e-12
     assert float(curve.errors[1].min()) > 1e-2
+
+
+def test_quarter_turns_are_those_of_the_grid() -> None:
+    path, group = GridRotations(Grid((5, 5))), p4(5)
+    x = torch.randn(25, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = group.act(group.about_center(torch.tensor([1, 0])), x)
+    assert torch.allclose(path.act(torch.tensor(math.pi / 2).double(), x), expected, atol=1e-12)
+    angles = {float(path.of_size(0.3, torch.Generator().manual_seed(seed))) for seed in range(8)}
+    assert angles == {0.3, -0.3}
+    thirds = {
+        round(float(GridRotations(Grid((5, 5)), 3).sample(torch.Generator().manual_seed(s))), 9) for s in range(20)
+    }
+    assert thirds == {round(2 * math.pi * k / 3, 9) for k in range(3)}
+
+
+@pytest.mark.parametrize("shape", [(40,), (12, 10)])
+def test_the_size_of_a_deformation_is_its_largest_stretch(shape: tuple[int, ...]) -> None:
+    """The gradient of a band-limited field is exact by its Fourier transform."""
+    tau = GridDeformations(Grid(shape), bandwidth=3).of_size(0.2, torch.Generator().manual_seed(0)).view(*shape, -1)
+    axes = list(range(len(shape)))
+    gradient = []
+    for axis, n in enumerate(shape):
+        waves = 2j * math.pi * torch.fft.fftfreq(n, d=1 / n, dtype=torch.float64) / n
+        waves = waves.view(*[-1 if a == axis else 1 for a in axes], 1)
+        gradient.append(torch.fft.ifftn(torch.fft.fftn(tau, dim=axes) * waves, dim=axes).real)
+    largest = torch.linalg.svdvals(torch.stack(gradient, dim=-1)).max()
+    assert abs(float(largest) - 0.2) < 1e-12
+    assert float(torch.fft.fftn(tau, dim=axes).abs()[4:-3].max()) < 1e-10  # no more than three waves
 
 
 def averaged(nonnegative: Tensor) -> Tensor:
