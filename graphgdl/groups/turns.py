@@ -27,6 +27,7 @@ class Turns(GridSymmetries, FiniteGroup):
         ValueError: a turn that does not map the grid to itself.
 
     Example:
+        >>> import torch
         >>> from graphgdl.groups import Cyclic
         >>> image = torch.arange(4.0).view(2, 2)
         >>> turned = Turns((2, 2), Cyclic(4)).act(torch.tensor([1, 0]), image.flatten())
