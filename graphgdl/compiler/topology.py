@@ -45,6 +45,8 @@ class Loops:
 
     def parts(self, count: int) -> list[tuple[int, int]]:
         """Return at most `count` ranges of rows with about equally many edges and rows in each."""
+        if count == 1 and self.start < self.stop:
+            return [(self.start, self.stop)]
         found = self._parts.get(count)
         if found is None:
             load = self.ptr[self.start : self.stop + 1] + np.arange(self.stop - self.start + 1)
@@ -86,6 +88,8 @@ class Topology:
 
     def has_hub(self, ends: Iterable[str] = AXES) -> bool:
         """Whether some node has so many edges at one of `ends` that its row would keep one thread busy alone."""
+        if self.num_edges <= 4 * PIECE:
+            return False
         for end in ends:
             if end not in self._hubs:
                 longest = int(np.diff(self._sorted(end).ptr).max(initial=0))
