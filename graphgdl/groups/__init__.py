@@ -15,6 +15,7 @@ from graphgdl.groups.law import Law
 from graphgdl.groups.multiples import Multiples
 from graphgdl.groups.orthogonal import SO, O
 from graphgdl.groups.permutation import Permutation
+from graphgdl.groups.polynomial_signal import PolynomialSignal, monomials
 from graphgdl.groups.product import DirectProduct
 from graphgdl.groups.pullback import Pullback
 from graphgdl.groups.representation import Representation, frequency, sign, standard, trivial
@@ -40,6 +41,7 @@ __all__ = [
     "Multiples",
     "O",
     "Permutation",
+    "PolynomialSignal",
     "Pullback",
     "Representation",
     "Semidirect",
@@ -52,6 +54,7 @@ __all__ = [
     "inflation",
     "invariants",
     "irrep",
+    "monomials",
     "p4",
     "p4m",
     "quotient",

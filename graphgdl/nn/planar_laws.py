@@ -19,6 +19,7 @@ from graphgdl.groups import (
     LatticeStabilizer,
     Law,
     O,
+    PolynomialSignal,
     Pullback,
     Representation,
     Semidirect,
@@ -30,6 +31,8 @@ from graphgdl.groups.law import Kind
 from graphgdl.groups.signals import GridSymmetries
 
 Embedding = Callable[[Tensor], Tensor]
+DEGREE = 4
+"""Degree of the polynomials of a limit: the lowest that shows for any fields that the square lattice is not round."""
 
 
 def point_group(in_type: FieldType, out_type: FieldType) -> Group:
@@ -84,6 +87,27 @@ def planar_laws(
     y = Pullback(fine, image, Signal(_channels(coarse, out_type, embed)))
     kind: Kind = "exact" if step == 1 and point == group else "subgroup"
     return (Law(FieldAction(fine, {"x": x}, output=y), statement, kind),)
+
+
+def limit_laws(grid: Grid, out: Grid, in_type: FieldType, out_type: FieldType, order: float) -> tuple[Law, ...]:
+    """Return the law of all turns about the centre of both grids, of polynomials: the error falls at this order.
+
+    None for C_n or D_n that map the lattice to itself, and where `out` is too small to tell what polynomial it samples.
+    """
+    group = point_group(in_type, out_type)
+    if min(out.shape) <= DEGREE or (isinstance(group, Dihedral) and 4 % group.n == 0):
+        return ()
+    x, y = (
+        PolynomialSignal(_channels(group, fields, torch.clone), about_center(shape), DEGREE)
+        for fields, shape in ((in_type, grid.shape), (out_type, out.shape))
+    )
+    statement = f"{group} about the centre, of polynomials of degree {DEGREE}"
+    return (Law(FieldAction(group, {"x": x}, output=y), statement, "limit", order=order),)
+
+
+def about_center(shape: tuple[int, ...]) -> Tensor:
+    """Return the places of a grid about its centre, float64 (n, 2)."""
+    return Translations(shape).places - (torch.tensor(shape, dtype=torch.float64) - 1) / 2
 
 
 def _on_lattice(group: Group, square: bool) -> tuple[Dihedral, Embedding]:

@@ -13,10 +13,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
-from graphgdl.groups import FieldType
+from graphgdl.groups import FieldType, Law
 from graphgdl.nn.planar_conv import PlanarConv
+from graphgdl.nn.planar_laws import limit_laws
 from graphgdl.nn.steerable_weights import SteerableWeights
+
+ORDER = 3
+"""Power of the spacing with which at least the error of a turn falls."""
 
 
 class SteerableConv(SteerableWeights, PlanarConv):
@@ -76,6 +81,16 @@ class SteerableConv(SteerableWeights, PlanarConv):
         axis = spacing * (torch.arange(kernel_size, dtype=torch.float64) - (kernel_size - 1) / 2)
         self._at_taps = spacing**2 * self.basis.functions(torch.cartesian_prod(axis, axis)).T.contiguous()
         self.reset_parameters()
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        """Return what holds on the grid, and in the limit where `data.spacing` says that `x` samples a smooth signal.
+
+        The limit is stated of polynomials on an open grid without padding, so that no border counts.
+        """
+        laws, grid = super().laws(data), data.structure
+        if not laws or data.get("spacing") is None or any(grid.periodic) or any(map(any, self.ends)):
+            return laws
+        return laws + limit_laws(grid, self.grid(grid), self.in_type, self.out_type, ORDER)
 
     def filters(self) -> Tensor:
         """Return the kernel at the taps (c_out, c_in, k, k)."""

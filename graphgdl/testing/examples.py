@@ -22,12 +22,16 @@ from graphgdl.groups import (
     FieldType,
     Law,
     Representation,
+    direct_sum,
     frequency,
+    monomials,
     regular,
     scalars,
+    trivial,
 )
 from graphgdl.models import Blueprint, SetTransformer, Skip, UNet
 from graphgdl.nn.coarsening import Coarsening
+from graphgdl.nn.planar_laws import DEGREE, about_center
 
 C, OUT, EDGE, N = 4, 6, 3, 7
 """Channels of nodes, of outputs, of edges; number of nodes."""
@@ -41,14 +45,14 @@ class Example:
     """How to make a module and its input.
 
     Args:
-        build: makes the module, from torch's random numbers.
+        build: makes the module, from torch's random numbers; for a limit also one for each input.
         draw: makes the input, or for a limit inputs from coarse to fine.
     """
 
-    build: Callable[[], Module]
+    build: Callable[[], Module | Sequence[Module]]
     draw: Draw
 
-    def make(self, seed: int = 0) -> tuple[Module, Input]:
+    def make(self, seed: int = 0) -> tuple[Module | Sequence[Module], Input]:
         """Return module and input, the same for the same seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -138,6 +142,25 @@ def points(generator: torch.Generator) -> Data:
     return data
 
 
+def refined() -> list[Module]:
+    """Return one kernel, that ends at 2, at the spacings 1, 1/2, 1/4."""
+    coarse, *finer = [nn.SteerableConv(MIXED, MIXED, size, spacing=4 / (size + 1)) for size in TAPS]
+    for conv in finer:
+        conv.load_state_dict(coarse.state_dict())
+    return [coarse, *finer]
+
+
+def smooth(generator: torch.Generator) -> list[Data]:
+    """Draw a polynomial, sampled for each of `refined` so that its outputs reach 4 from the centre."""
+    weights = torch.randn((DEGREE + 1) * (DEGREE + 2) // 2, MIXED.size, generator=generator).double()
+    family = []
+    for size in TAPS:
+        shape, spacing = (3 * size + 2,) * 2, 4 / (size + 1)
+        x = monomials(about_center(shape) * spacing / 8, DEGREE) @ weights
+        family.append(StructuredData(x, Grid(shape), spacing=spacing))
+    return family
+
+
 def there_and_back(pool: Coarsening) -> Module:
     """Return a pooling, a layer on the coarse graph, and the way back."""
     return Blueprint([pool, nn.GraphConv(C, C), nn.Unpool()])
@@ -154,6 +177,8 @@ SETS, CHAINS = Complete([0, 3, N]), Chain([0, 3, N])
 TORUS, CYLINDER = Grid((4, 6), periodic=True), Grid((4, 5), periodic=(True, False))
 SQUARE, OPEN = Grid((4, 4), periodic=True), Grid((5, 5))
 C4, ROTATIONS = Cyclic(4), SO(2)
+MIXED = FieldType(direct_sum([trivial(ROTATIONS), frequency(ROTATIONS, 1)]), 2)
+TAPS = (3, 7, 15)
 REGULAR, ARROWS = FieldType(regular(C4), 2), FieldType(frequency(ROTATIONS, 1), 2)
 
 EXAMPLES = {
@@ -193,6 +218,7 @@ EXAMPLES = {
     "GroupConv, stride 2": Example(lambda: nn.GroupConv(1, 2, 3, C4, padding=1, stride=2), on(SQUARE)),
     "GroupPool": Example(lambda: nn.GroupPool(REGULAR), on(SQUARE, size=(8,))),
     "SteerableConv": Example(lambda: nn.SteerableConv(scalars(C), ARROWS, 3, padding=1), on(SQUARE)),
+    "SteerableConv, refined": Example(refined, smooth),
     "SteerablePointConv": Example(lambda: nn.SteerablePointConv(ARROWS, ARROWS, radius=4.0), points),
     "ChainRNN": Example(lambda: nn.ChainRNN(C, OUT, num_layers=2, bias=False), on(CHAINS)),
     "ChainGRU": Example(lambda: nn.ChainGRU(C, OUT, num_layers=2, dropout=0.1), on(CHAINS)),

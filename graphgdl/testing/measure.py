@@ -33,7 +33,7 @@ class Measurement:
 
 
 def measure(
-    module: Module,
+    module: Module | Sequence[Module],
     family: Sequence[Data],
     laws: Sequence[Law],
     *,
@@ -50,7 +50,7 @@ def measure(
     be below a multiple of its standard error that chance exceeds with probability `ALPHA` anywhere in the output.
 
     Args:
-        module: what promises.
+        module: what promises; for a limit also one module for each input.
         family: one input, or for a limit inputs from coarse to fine, each with its `spacing`.
         laws: the law, as stated for each of them.
         dtype, seed, draws, call: see `assert_equivariant`.
@@ -59,17 +59,18 @@ def measure(
         ValueError: a limit with fewer than three resolutions, or without spacings.
     """
     law = laws[0]
+    modules = [module] * len(family) if isinstance(module, Module) else module
     if law.kind == "distribution":
-        return _in_distribution(module, family[0], law, dtype, seed, call)
+        return _in_distribution(modules[0], family[0], law, dtype, seed, call)
     if law.kind != "limit":
-        error = _worst(module, family[0], law, dtype, seed, draws, call)
+        error = _worst(modules[0], family[0], law, dtype, seed, draws, call)
         return Measurement(error, error <= TOLERANCE[dtype])
     if len(family) < 3 or any(data.get("spacing") is None for data in family):
         raise ValueError(
             f"`data` must be three resolutions, each with its `spacing`, to fit the order of {law.statement!r}, got "
             f"{len(family)} with {[data.get('spacing') for data in family]}"
         )
-    errors = [_worst(module, data, each, dtype, seed, draws, call) for data, each in zip(family, laws)]
+    errors = [_worst(f, data, each, dtype, seed, draws, call) for f, data, each in zip(modules, family, laws)]
     if max(errors) <= TOLERANCE[dtype]:
         return Measurement(errors[-1], True)
     order = _slope([float(data.spacing) for data in family], errors)

@@ -75,7 +75,7 @@ def permutations(module: nn.Module, data: Data) -> tuple[Law, ...]:
 
 
 def verify(
-    module: nn.Module,
+    module: nn.Module | Sequence[nn.Module],
     data: Data | Sequence[Data],
     *,
     laws: Laws = laws_of,
@@ -91,7 +91,7 @@ def verify(
     a fixed functional of its input that does not transform, fails the law. The controls run in float64.
 
     Args:
-        module: a layer or model.
+        module: a layer or model; for a law that is a limit also one for each input, such as the same kernel at each spacing.
         data: an input with random features; for a law that is a limit three, from coarse to fine, each with its `spacing`.
         laws: states what to prove; default: what the module says of itself, see `laws_of`.
         dtypes: float64 proves, float32 is a sanity check.
@@ -106,7 +106,7 @@ def verify(
         One verdict for each law.
 
     Raises:
-        ValueError: the module states no law on `data`.
+        ValueError: the module states no law on `data`; another number of modules than of inputs.
 
     Example:
         >>> from graphgdl.nn import GraphConv
@@ -115,29 +115,32 @@ def verify(
         >>> assert verdict.holds and verdict.float64 < 1e-10 < verdict.twin
     """
     family = [data] if isinstance(data, Data) else list(data)
+    modules = [module] * len(family) if isinstance(module, nn.Module) else list(module)
+    if len(modules) != len(family):
+        raise ValueError(f"`module` must be one, or one for each input, got {len(modules)} with {len(family)} inputs")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        stated = list(zip(*(laws(module, each) for each in family)))
+        stated = list(zip(*map(laws, modules, family)))
         if not stated:
             raise ValueError(
-                f"`module` {type(module).__name__} states no law on {family[0]}; see `graphgdl.groups.Law`"
+                f"`module` {type(modules[0]).__name__} states no law on {family[0]}; see `graphgdl.groups.Law`"
             )
         options: dict[str, Any] = {"seed": seed, "draws": draws}
-        return [_verdict(module, family, each, dtypes, call, options) for each in stated]
+        return [_verdict(modules, family, each, dtypes, call, options) for each in stated]
 
 
 def _verdict(
-    module: nn.Module,
+    modules: list[nn.Module],
     family: list[Data],
     laws: Sequence[Law],
     dtypes: Sequence[torch.dtype],
     call: Call,
     options: dict[str, Any],
 ) -> Verdict:
-    law, seed, failures = laws[0], options["seed"], list[str]()
+    module, law, seed, failures = modules[0], laws[0], options["seed"], list[str]()
     inert = [f"{name}.{key}".lstrip(".") for name, part in module.named_modules() for key in getattr(part, "inert", ())]
     asked = dtypes[:1] if law.kind == "distribution" else dtypes
-    found = {dtype: measure(module, family, laws, dtype=dtype, call=call, **options) for dtype in asked}
+    found = {dtype: measure(modules, family, laws, dtype=dtype, call=call, **options) for dtype in asked}
     for dtype, result in found.items():
         if not result.holds:
             order = "" if result.order is None else f", order {result.order:.2f} for {law.order}"
@@ -153,7 +156,7 @@ def _verdict(
         union = assert_disjoint_union(module, both, tol=float("inf"), call=call)
         if not union <= TOLERANCE[torch.float64]:
             failures.append(f"graphs in a batch see each other: f(A + B) differs from f(A) + f(B) by {union:.1e}")
-    twin = measure(module, family, laws, call=partial(_broken, call), **options)
+    twin = measure(modules, family, laws, call=partial(_broken, call), **options)
     if twin.holds or not 1e-6 < twin.error < 1:
         failures.append(f"the broken twin is not caught: error {twin.error:.1e}, expected between 1e-6 and 1")
     errors = {dtype: result.error for dtype, result in found.items()}

@@ -21,6 +21,7 @@ from graphgdl.groups import (
     O,
     direct_sum,
     frequency,
+    monomials,
     regular,
     scalars,
     sign,
@@ -28,7 +29,9 @@ from graphgdl.groups import (
     trivial,
 )
 from graphgdl.nn import SteerableConv
+from graphgdl.nn.planar_laws import about_center
 from graphgdl.testing import assert_disjoint_union, assert_equivariant, assert_not_vacuous, assert_twin_fails
+from graphgdl.testing.measure import measure
 
 LOWERINGS = ("conv", "message")
 
@@ -179,6 +182,58 @@ def test_other_turns_hold_in_the_limit(name):
     orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert errors[-1] < 1e-3, errors
     assert min(orders) > 2.5, (errors, orders)
+
+
+def refined(name, kernel_sizes=(3, 7, 15), dilations=(1, 1, 1)):
+    """The layer and a polynomial at the spacings 1, 1/2, 1/4, far enough that outputs reach 2 from the centre."""
+    layers, family = [], []
+    for kernel_size, dilation, spacing in zip(kernel_sizes, dilations, (1, 0.5, 0.25)):
+        layers.append(layer_of(name, kernel_size, spacing=spacing * dilation, dilation=dilation))
+        shape = (int(4 / spacing) + 1 + dilation * (kernel_size - 1),) * 2
+        terms = monomials(about_center(shape) * spacing / 4, 4)
+        weights = torch.randn(15, layers[0].in_type.size, generator=torch.Generator().manual_seed(0)).double()
+        family.append(StructuredData(terms @ weights, Grid(shape), spacing=spacing))
+    return layers, family
+
+
+@pytest.mark.parametrize("name", ["SO2", "O2", "C8", "C6"])
+def test_the_limit_is_stated_and_proved(name):
+    layers, family = refined(name)
+    laws = [layer.laws(data)[-1] for layer, data in zip(layers, family)]
+    assert (laws[0].kind, laws[0].order) == ("limit", 3)
+    assert laws[0].statement == f"{TYPES[name][1].group} about the centre, of polynomials of degree 4"
+    found = measure(layers, family, laws)
+    assert found.holds, found
+    assert 1e-10 < found.error < 1e-3
+
+
+@pytest.mark.parametrize("name", ["SO2", "C8"])
+def test_the_same_disc_without_refinement_fails_the_fit(name):
+    """The twin of the limit: 3 taps at distance 1 on every grid."""
+    layers, family = refined(name, kernel_sizes=(3, 3, 3), dilations=(1, 2, 4))
+    found = measure(layers, family, [layer.laws(data)[-1] for layer, data in zip(layers, family)])
+    assert not found.holds
+    assert abs(found.order) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "periodic", "options", "spacing"),
+    [
+        ("SO2", (9, 9), False, {}, None),
+        ("SO2", (9, 9), True, {}, 1.0),
+        ("SO2", (9, 9), False, {"padding": 1}, 1.0),
+        ("SO2", (6, 6), False, {}, 1.0),
+        ("SO2", (10, 10), False, {"stride": 2}, 1.0),
+        ("C4", (9, 9), False, {}, 1.0),
+        ("D4", (9, 9), False, {}, 1.0),
+    ],
+    ids=["no spacing", "periodic", "padding", "too small", "off centre", "on the lattice", "reflections too"],
+)
+def test_no_limit_is_stated(name, shape, periodic, options, spacing):
+    layer = layer_of(name, **options)
+    data = data_of(layer, shape, periodic)
+    data.spacing = spacing
+    assert all(law.kind != "limit" for law in layer.laws(data))
 
 
 def waves(places, channels):

@@ -78,7 +78,7 @@ class Pooled(Sums):
         return global_add_pool(super().forward(x, edge_index), batch)
 
 
-def only(module: nn.Module, data: Data, **options):  # type: ignore[no-untyped-def]
+def only(module, data, **options):  # type: ignore[no-untyped-def]
     (verdict,) = verify(module, data, **options)
     return verdict
 
@@ -266,6 +266,20 @@ def test_a_limit_needs_three_resolutions_with_their_spacings() -> None:
     bare = [Data(x=circle(n).x) for n in (8, 16, 32)]
     with pytest.raises(ValueError, match=r"got 3 with \[None, None, None\]"):
         verify(Square(), bare)
+
+
+def test_a_limit_of_one_module_for_each_input() -> None:
+    """Each input meets its own module: a module that is wrong at one resolution alone spoils the fit."""
+
+    class Wrong(Square):
+        def forward(self, x: Tensor) -> Tensor:
+            return x**2 + 0.1 * torch.linspace(0, 1, len(x), dtype=x.dtype)[:, None]
+
+    family = [circle(n) for n in (16, 32, 64)]
+    assert only([Square(), Square(), Square()], family, draws=8).holds
+    assert "for 2.0" in only([Square(), Square(), Wrong()], family, draws=8).failures[0]
+    with pytest.raises(ValueError, match="`module` must be one, or one for each input, got 2 with 3 inputs"):
+        verify([Square(), Square()], family)
 
 
 def test_vectors() -> None:
