@@ -82,8 +82,9 @@ def test_a_broken_twin_fails(pool):
 def test_ties_are_outside_the_law():
     """Without weights the numbers of the nodes decide, and the pooling says so."""
     pool, data = HeavyEdgePool(), graph()
-    assert pool.moves_with_nodes(data.edge_weight)
-    assert not pool.moves_with_nodes(None)
+    assert pool.moves_with_nodes(data.x, data.edge_index, data.edge_weight)
+    assert not pool.moves_with_nodes(data.x, data.edge_index, None)
+    assert not pool.moves_with_nodes(data.x, data.edge_index, torch.ones(data.num_edges))
     del data.edge_weight
     with pytest.raises(AssertionError, match="HeavyEdgePool is not equivariant"):
         assert_equivariant(pool, data, group=Permutation(N), draws=8, call=there_and_back)
