@@ -187,6 +187,10 @@ def test_a_cluster_lies_in_one_graph_and_may_be_empty():
         (lambda: TopKPool(3, 0), "`ratio` must be a positive share of the nodes, or their number, got 0"),
         (lambda: DiffPool(3, 0), "`num_clusters` must be at least 1, got 0"),
         (
+            lambda: DiffPool(1, 2)(torch.ones(0, 1), torch.zeros(2, 0, dtype=torch.int64)),
+            "`x` must have a row for at least one node, got none; skip the empty graph",
+        ),
+        (
             lambda: MinCutPool(1, 2)(torch.ones(3, 1), torch.tensor([[0], [1]]), torch.tensor([0, 1, 0])),
             "`batch` must be sorted, so that each graph is one block of rows; sort the nodes by it",
         ),
