@@ -107,7 +107,7 @@ def causality(data: Data, run: Trace) -> tuple[Law, ...]:
 def moves_with_nodes(layer: nn.Module, state: State) -> bool:
     """Whether permuting the nodes with their edges permutes what a layer gives, or leaves it as it is."""
     if isinstance(layer, Coarsening):
-        return layer.moves_with_nodes(state.features.get("edge_weight"))
+        return layer.moves_with_nodes(state.x, state.domain, state.features.get("edge_weight"))
     if type(layer) is nn.Sequential:
         return all(moves_with_nodes(child, state) for child in layer)
     if isinstance(layer, (*AT_EACH_NODE, *SYMMETRIC)):

@@ -5,7 +5,7 @@ r"""UNet: down through coarser and coarser domains and up again, each level join
 with layers B, poolings P and the ways back U.
 
 Law: what its layers have in common; on a periodic grid translations by multiples of 2 to the number of poolings, on a
-graph permutations of the nodes.
+graph permutations of the nodes, where no two edges weigh the same.
 Source: Ronneberger, Fischer and Brox (2015), U-Net: Convolutional Networks for Biomedical Image Segmentation; on graphs: Gao
 and Ji (2019), Graph U-Nets.
 Differs: padded convolutions, so that nothing is cropped; strided convolutions or heavy-edge matching as poolings.

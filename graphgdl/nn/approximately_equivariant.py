@@ -81,7 +81,7 @@ class ApproximatelyEquivariant(nn.Module):
         """
         with torch.no_grad():
             kept, added = (float(torch.linalg.vector_norm(part)) for part in self._parts(x, edge_index, **kwargs))
-        return added / (kept + added) if added > 0 else 0.0
+        return added / (kept + added) if added else 0.0
 
     def _parts(self, x: Tensor, edge_index: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         args = (x,) if edge_index is None else (x, edge_index)

@@ -28,7 +28,7 @@ class Coarse(NamedTuple):
 
     Attributes:
         x: (m, c) features of the clusters.
-        edge_index: int64 (2, e'), sorted by destination, no loops.
+        edge_index: int64 (2, e'); loops where clusters have weight within themselves or nodes that stay had loops.
         edge_weight: (e',).
         batch: graph of each cluster (m,), or None.
         select: PyG's record of the assignment, for `Unpool`.
@@ -46,8 +46,8 @@ class Coarse(NamedTuple):
 class Coarsening(nn.Module):
     """A layer that returns a coarser graph; subclasses say how."""
 
-    def moves_with_nodes(self, edge_weight: Tensor | None) -> bool:
-        """Whether the assignment moves with the nodes; one that breaks ties by their numbers does not."""
+    def moves_with_nodes(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> bool:
+        """Whether the assignment of such an input moves with its nodes; ties broken by their numbers do not."""
         return True
 
     def forward(

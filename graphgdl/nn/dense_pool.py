@@ -35,7 +35,7 @@ class DensePool(Coarsening):
         -> `Coarse` with k clusters and k^2 edges for each graph, and the sum of both auxiliary losses.
 
     Raises:
-        ValueError: `num_clusters` is not positive; `batch` is not sorted.
+        ValueError: `num_clusters` is not positive; `x` has no row; `batch` is not sorted.
         TypeError, ValueError: see `graphgdl.nn.inputs.edges_of`.
     """
 
@@ -58,6 +58,8 @@ class DensePool(Coarsening):
     ) -> Coarse:
         """Return the graph of the clusters."""
         edges, weight = weighted_edges(edge_index, x, edge_weight)
+        if not x.size(0):
+            raise ValueError("`x` must have a row for at least one node, got none; skip the empty graph")
         if batch is not None and bool((batch.diff() < 0).any()):
             raise ValueError("`batch` must be sorted, so that each graph is one block of rows; sort the nodes by it")
         graph = torch.zeros(x.size(0), dtype=torch.int64, device=x.device) if batch is None else batch

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphgdl.domains.structure import Grid
-from graphgdl.domains.window import Taps, Window
-from graphgdl.nn.grid_inputs import check_grid, kernel_options, window_of
-from graphgdl.nn.grid_lowering import OnGrid
+from graphgdl.domains.window import Window
+from graphgdl.nn.grid_inputs import kernel_options
 from graphgdl.nn.grid_torch import slide
-from graphgdl.nn.memo import remembered
+from graphgdl.nn.sliding_window import SlidingWindow
 
 Sizes = int | Sequence[int]
 
@@ -33,7 +32,7 @@ _AVERAGE: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 
 _MODULES = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 
 
-class GridPool(OnGrid):
+class GridPool(SlidingWindow):
     r"""Pooling over a `Grid`; options are those of `torch.nn.MaxPool2d`, `AvgPool2d` and their kin.
 
     Args:
@@ -62,6 +61,8 @@ class GridPool(OnGrid):
         >>> GridPool(3, "mean", dim=1, stride=1, padding=1)(x, Grid((4,), periodic=True)).sum().item()
         9.0
     """
+
+    in_channels = None
 
     def __init__(
         self,
@@ -111,17 +112,6 @@ class GridPool(OnGrid):
     def reset_parameters(self) -> None:
         """Do nothing: there are no parameters."""
 
-    def grid(self, structure: Grid) -> Grid:
-        """Return the grid of the output's nodes, for the next layer."""
-        window = self._window(structure)
-        kind = (structure.shape, structure.periodic, structure.diagonal)
-        return remembered(structure.ptr, ("grid", window, kind), lambda: window.grid(structure))
-
-    def forward(self, x: Tensor, structure: Grid) -> Tensor:
-        """Return the pooled features (n', c)."""
-        check_grid(structure, x, self.dim, None)
-        return self.propagate(structure, x=x)
-
     def message(self, x_j: Tensor) -> Tensor:
         """Return the node as it is."""
         return x_j
@@ -146,11 +136,7 @@ class GridPool(OnGrid):
                     f"`dilation` {d} along axis {axis} steps over all of its {least} nodes, which leaves padded windows "
                     f"without a node; pad less or dilate less"
                 )
-        return window_of(grid, self.kernel_size, self.stride, self.dilation, self.ends, self.padding_mode)
-
-    def _taps(self, structure: Grid) -> Taps:
-        window = self._window(structure)
-        return remembered(structure.ptr, ("taps", window, structure.shape), lambda: window.taps(structure))
+        return super()._window(grid)
 
     def _by_torch(self, x: Tensor, structure: Grid) -> Tensor:
         window = self._window(structure)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphgdl.groups import FieldType, Law, scalars
+from graphgdl.nn.grid_laws import grid_of
 from graphgdl.nn.planar_laws import planar_laws
 
 
@@ -55,7 +56,8 @@ class GroupPool(nn.Module):
 
     def laws(self, data: Data) -> tuple[Law, ...]:
         """Return what holds on the grid `data.structure`; nothing for a batch, see `planar_laws`."""
-        return planar_laws(data.structure, data.structure, self.in_type, self.out_type)
+        grid = grid_of(data)
+        return planar_laws(grid, grid, self.in_type, self.out_type)
 
     def __repr__(self) -> str:
         return f"GroupPool({self.in_type}, reduce={self.reduce!r})"

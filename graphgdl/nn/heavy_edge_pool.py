@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from graphgdl.nn.coarsening import Coarse, Coarsening, cluster_pool, weighted_edges
-from graphgdl.ops.matching import heavy_edge_matching
+from graphgdl.ops.matching import heaviest_pairs, heavy_edge_matching
 
 
 class HeavyEdgePool(Coarsening):
@@ -57,9 +57,11 @@ class HeavyEdgePool(Coarsening):
         leaders, cluster = torch.unique(first, return_inverse=True)
         return cluster_pool(x, edges, cluster, leaders.size(0), batch, weight, self.reduce)
 
-    def moves_with_nodes(self, edge_weight: Tensor | None) -> bool:
-        """Whether there are weights; without them all edges tie."""
-        return edge_weight is not None
+    def moves_with_nodes(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> bool:
+        """Whether no two pairs of neighbours weigh the same; without weights all do."""
+        edges, weight = weighted_edges(edge_index, x, edge_weight)
+        _, _, heaviest = heaviest_pairs(edges, weight, x.size(0))
+        return heaviest.unique().numel() == heaviest.numel()
 
     def __repr__(self) -> str:
         return f"HeavyEdgePool({self.reduce!r})"

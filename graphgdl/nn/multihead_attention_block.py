@@ -7,8 +7,9 @@ Law: equivariant to permutations of X within each set, invariant to those of Y; 
 union of the results.
 Power: of the elements of X as `DotProductAttention`: a softmax average forgets multiplicities.
 Source: Lee et al. (2019), Set Transformer, section 3.1.
-Differs: X itself is added, not its projection to queries, as in PyG, whose options and state dict these are; sets lie side
-by side as rows with a structure in place of a padded batch with its mask.
+Differs: one linear map in place of any row-wise network, as in PyG, whose options and state dict these are (the authors'
+code adds the projection of X to queries, where the paper and this layer add X); sets lie side by side as rows with a
+structure in place of a padded batch with its mask.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from graphgdl.domains.structure import Grid
 from graphgdl.domains.window import MODES
 from graphgdl.groups import FieldType, Law
 from graphgdl.nn.grid_inputs import kernel_options
+from graphgdl.nn.grid_laws import grid_of
 from graphgdl.nn.grid_torch import convolve, weigh
 from graphgdl.nn.planar_laws import planar_laws
 from graphgdl.nn.sliding_window import SlidingWindow
@@ -68,7 +69,7 @@ class PlanarConv(SlidingWindow):
 
     def laws(self, data: Data) -> tuple[Law, ...]:
         """Return what holds on the grid `data.structure`; nothing for a batch, see `planar_laws`."""
-        grid: Grid = data.structure
+        grid = grid_of(data)
         twice_center = self.dilation[0] * (self.kernel_size[0] - 1) - 2 * self.ends[0][0]
         return planar_laws(grid, self.grid(grid), self.in_type, self.out_type, self.stride[0], twice_center)
 

@@ -77,7 +77,7 @@ def planar_laws(
         whole = Semidirect(Translations(grid.shape, periodic=True), point)
         stabilizer = LatticeStabilizer(whole, step, twice_center)
         fine, coarse, image = stabilizer, stabilizer.lattice, stabilizer.coarse
-        statement = f"{point} with shifts of the torus" + (f" that keep places {step} apart" if step > 1 else "")
+        statement = f"{point} with shifts of the torus" + (f" that keep one place in {step}" if step > 1 else "")
     elif all(step * (m - 1) + twice_center == n - 1 for n, m in zip(grid.shape, out.shape)):
         fine, coarse, image = Turns(grid.shape, point), Turns(out.shape, point), torch.clone
         statement = f"{point} about the centre of the grid"

@@ -12,9 +12,12 @@ from graphgdl.nn.memo import remembered
 
 
 class SlidingWindow(OnGrid):
-    """A layer on grids whose messages come from the places of a window; the options are those of `GridConv`."""
+    """A layer on grids whose messages come from the places of a window; the options are those of `GridConv`.
 
-    in_channels: int
+    A layer that takes any number of channels has None as `in_channels`.
+    """
+
+    in_channels: int | None
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
@@ -28,7 +31,7 @@ class SlidingWindow(OnGrid):
         return remembered(structure.ptr, ("grid", window, kind), lambda: window.grid(structure))
 
     def forward(self, x: Tensor, structure: Grid) -> Tensor:
-        """Return the features at the places of the window (n', c_out)."""
+        """Return the features at the places of the window (n', c')."""
         check_grid(structure, x, self.dim, self.in_channels)
         return self.propagate(structure, x=x)
 

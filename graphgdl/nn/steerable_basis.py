@@ -27,7 +27,7 @@ class SteerableBasis:
     .. math:: R_{j m}(r) \propto e^{-(r - r_j)^2 / 2 w^2} \Big(1 - \frac{r^2}{a^2}\Big)^2
               \Big(\frac{r^2}{r^2 + w^2}\Big)^{m/2}
 
-    The last factor makes the kernel smooth at the origin, the one before it ends at radius a. The outermost ring lies at
+    The last factor makes the kernel continuous at the origin, the one before it ends at radius a. The outermost ring lies at
     a - 1. A kernel's square, integrated over the disc and averaged over the output's channels, is 1.
 
     Args:
@@ -41,7 +41,7 @@ class SteerableBasis:
         coefficients: float64 (b, out, in, h), each kernel as a sum of the h functions.
 
     Raises:
-        ValueError: no kernel satisfies the constraint.
+        ValueError: `reach` is below 1, or no kernel satisfies the constraint.
     """
 
     def __init__(
@@ -52,11 +52,13 @@ class SteerableBasis:
         reach: float,
         max_frequency: int | None = None,
     ) -> None:
+        rings = int(reach + 1e-6)
+        if rings < 1:
+            raise ValueError(f"`reach` must be at least 1, got {reach}; take a larger kernel, or a larger `spacing`")
         self.reach, self.functions_of = reach, []
-        radii = torch.arange(reach % 1, reach - 1 + 1e-6).tolist()
         solved: dict[int, Tensor] = {}
         kernels = []
-        for radius in radii:
+        for radius in (reach - rings + i for i in range(rings)):
             highest = int(2 * radius + 1e-6)
             for m in range((highest if max_frequency is None else min(highest, max_frequency)) + 1):
                 if m not in solved:
@@ -76,8 +78,10 @@ class SteerableBasis:
 
     def functions(self, x: Tensor) -> Tensor:
         """Return the functions at points x (n, 2) of the plane, (n, h): for each ring and frequency cos, then sin."""
-        r = torch.linalg.vector_norm(x, dim=1)
-        smooth = (r.square() + WIDTH**2).sqrt()
+        square = x.square().sum(dim=1)
+        away = square > 0
+        r = torch.where(away, square, 1.0).sqrt() * away  # at the origin every derivative is 0, not inf * 0
+        smooth = (square + WIDTH**2).sqrt()
         cos, sin = x[:, 0] / smooth, x[:, 1] / smooth
         harmonics = [(torch.ones_like(r), torch.zeros_like(r))]
         for _ in range(max(m for _, m, _ in self.functions_of)):

@@ -79,7 +79,7 @@ class SteerablePointConv(SteerableWeights, Lowered):
     def forward(self, x: Tensor, pos: Tensor, edge_index: Any) -> Tensor:
         """Return the output's fields (n, out_type.size)."""
         edge_index = edges_of(edge_index, x)
-        if x.size(1) != self.in_type.size:
+        if x.dim() != 2 or x.size(1) != self.in_type.size:
             raise ValueError(f"`x` must have shape (n, {self.in_type.size}) to be {self.in_type}, got {tuple(x.shape)}")
         if pos.shape != (x.size(0), 2):
             raise ValueError(f"`pos` must have shape ({x.size(0)}, 2), points of the plane, got {tuple(pos.shape)}")

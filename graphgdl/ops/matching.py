@@ -8,6 +8,7 @@ from torch import Tensor
 from graphgdl.ops.check import check_count, check_index
 
 _HASH = (-7046029254386353131, -4658895280553007687)  # odd 64-bit words, those of SplitMix64
+SLOW = 8  # a round that leaves more than all but one in so many pairs is the last
 
 
 def heavy_edge_matching(edge_index: Tensor, edge_weight: Tensor, num_nodes: int) -> Tensor:
@@ -15,7 +16,8 @@ def heavy_edge_matching(edge_index: Tensor, edge_weight: Tensor, num_nodes: int)
 
     The matching is maximal, and weighs at least half of the heaviest there is (Preis 1999, Linear time 1/2-approximation
     algorithm for maximum weighted matching). It is found in rounds: a pair that is the heaviest at both of its ends is
-    in the greedy matching, so all of these are taken at once. Integers decide: the same on every device.
+    in the greedy matching, so all of these are taken at once; where few are, as along a path of falling weights, the rest
+    is matched pair by pair. Integers decide: the same on every device.
 
     Args:
         edge_index: (2, e); direction does not count, loops are ignored.
@@ -42,10 +44,9 @@ def heavy_edge_matching(edge_index: Tensor, edge_weight: Tensor, num_nodes: int)
             f"{tuple(edge_weight.shape)} and {tuple(edge_index.shape)}"
         )
     if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
-        raise ValueError(f"`edge_index` must hold indices in 0 .. {num_nodes - 1}, got {edge_index.unique().tolist()}")
-    apart = edge_index[0] != edge_index[1]
-    low, high = edge_index[:, apart].long().sort(dim=0).values
-    low, high = _heaviest_first(low, high, edge_weight[apart].detach(), num_nodes)
+        found = f"{int(edge_index.min())} .. {int(edge_index.max())}"
+        raise ValueError(f"`edge_index` must hold indices in 0 .. {num_nodes - 1}, got {found}")
+    low, high = _heaviest_first(*heaviest_pairs(edge_index, edge_weight, num_nodes))
     mate = torch.arange(num_nodes, device=edge_index.device)
     rank = torch.arange(low.size(0), device=low.device)
     while rank.numel():
@@ -56,15 +57,34 @@ def heavy_edge_matching(edge_index: Tensor, edge_weight: Tensor, num_nodes: int)
         mate[low[taken]], mate[high[taken]] = high[taken], low[taken]
         free = mate == torch.arange(num_nodes, device=mate.device)
         left = free[low] & free[high]
+        before = rank.numel()
         low, high, rank = low[left], high[left], rank[left]
+        if SLOW * rank.numel() > (SLOW - 1) * before:
+            return _one_by_one(mate, low, high)
     return mate
 
 
-def _heaviest_first(low: Tensor, high: Tensor, weight: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """Return the pairs low < high once each, in the order in which a greedy matching looks at them."""
+def heaviest_pairs(edge_index: Tensor, edge_weight: Tensor, num_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the pairs of neighbours low < high, once each, and the weight of the heaviest edge of each."""
+    apart = edge_index[0] != edge_index[1]
+    low, high = edge_index[:, apart].long().sort(dim=0).values
+    weight = edge_weight[apart].detach()
     pair, position = torch.unique(low * num_nodes + high, return_inverse=True)
     heaviest = weight.new_empty(pair.size(0)).scatter_reduce(0, position, weight, "amax", include_self=False)
-    low, high = pair // max(num_nodes, 1), pair % max(num_nodes, 1)
+    return pair // max(num_nodes, 1), pair % max(num_nodes, 1), heaviest
+
+
+def _one_by_one(mate: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Match the pairs in their order, those that still are free."""
+    partner = mate.tolist()
+    for i, j in zip(low.tolist(), high.tolist()):
+        if partner[i] == i and partner[j] == j:
+            partner[i], partner[j] = j, i
+    return torch.tensor(partner, device=mate.device)
+
+
+def _heaviest_first(low: Tensor, high: Tensor, heaviest: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pairs in the order in which a greedy matching looks at them."""
     word = (low * _HASH[0] ^ high) * _HASH[1]
     by_word = torch.argsort((word >> 32) ^ word, stable=True)
     order = by_word[torch.argsort(heaviest[by_word], descending=True, stable=True)]

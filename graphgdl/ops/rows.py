@@ -56,6 +56,8 @@ class Plan:
     """
 
     def __init__(self, index: Tensor, name: str) -> None:
+        if index.device.type != "cpu":
+            raise ValueError(f"`{name}` must be on the CPU to be sorted there, got {index.device}; call `.cpu()`")
         values = index.detach().to(torch.int64).contiguous()
         values = values if values.dim() == 2 else values[None]
         self.name = name

@@ -54,6 +54,8 @@ class NeighbourLabels:
             raise ValueError(f"`samples` must be at least 4, two to look up and two to test, got {m}")
         if labels.dim() == 0 or labels.size(0) != m:
             raise ValueError(f"`labels` must be one for each of the {m} samples, got shape {tuple(labels.shape)}")
+        if not labels.is_floating_point() and labels.dim() != 1:
+            raise ValueError(f"`labels` of classes must have shape ({m},), got {tuple(labels.shape)}; flatten them")
         if not 1 <= k <= m // 2:
             raise ValueError(f"`k` must lie in 1 .. {m // 2}, half the number of samples, got {k}")
         if bool((labels == labels[0]).all()):

@@ -43,6 +43,12 @@ def random(*shape, seed=1):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def equal_weights():
+    data = graph(weighted=False)
+    data.edge_weight = torch.ones(data.num_edges)
+    return data
+
+
 def graph(weighted=True):
     ring = torch.stack([torch.arange(9), (torch.arange(9) + 1) % 9])
     one_way = torch.cat([ring, torch.tensor([[0, 2], [3, 6]])], dim=1)
@@ -95,6 +101,8 @@ CASES = {
         [PERMUTATIONS],
     ),
     "graph, pooled at ties": (lambda: [HeavyEdgePool(), GraphConv(C, 2), Readout()], lambda: graph(False), []),
+    "graph, pooled to ties": (lambda: [TopKPool(C, 0.9), HeavyEdgePool(), Readout("max")], lambda: graph(False), []),
+    "graph, equal weights": (lambda: [HeavyEdgePool(), GraphConv(C, 2), Readout()], equal_weights, []),
     "U-Net on a graph": (lambda: [UNet.on_graph(C, 2, [3, 4, 4])], graph, [PERMUTATIONS]),
     "an order of the nodes": (lambda: [GraphConv(C, 4), pyg.aggr.LSTMAggregation(4, 4)], graph, []),
     "sets": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -129,6 +130,7 @@ def test_departure_is_the_share_of_norms_and_bounds_the_error() -> None:
     assert float(equivariance_curve(model, data, path, [1.0, 2.0]).errors.max()) < 1e-12
     model.equivariant.weight.data.zero_()
     assert model.departure(data.x, data.structure) == 0.0
+    assert math.isnan(model.departure(torch.full_like(data.x, math.nan), data.structure))
     assert ApproximatelyEquivariant(nn.Identity(), nn.Identity()).penalty() == 0
 
 

@@ -82,8 +82,9 @@ def test_a_broken_twin_fails(pool):
 def test_ties_are_outside_the_law():
     """Without weights the numbers of the nodes decide, and the pooling says so."""
     pool, data = HeavyEdgePool(), graph()
-    assert pool.moves_with_nodes(data.edge_weight)
-    assert not pool.moves_with_nodes(None)
+    assert pool.moves_with_nodes(data.x, data.edge_index, data.edge_weight)
+    assert not pool.moves_with_nodes(data.x, data.edge_index, None)
+    assert not pool.moves_with_nodes(data.x, data.edge_index, torch.ones(data.num_edges))
     del data.edge_weight
     with pytest.raises(AssertionError, match="HeavyEdgePool is not equivariant"):
         assert_equivariant(pool, data, group=Permutation(N), draws=8, call=there_and_back)
@@ -185,6 +186,10 @@ def test_a_cluster_lies_in_one_graph_and_may_be_empty():
         (lambda: HeavyEdgePool("min"), "`reduce` must be 'sum', 'mean' or 'max', got 'min'"),
         (lambda: TopKPool(3, 0), "`ratio` must be a positive share of the nodes, or their number, got 0"),
         (lambda: DiffPool(3, 0), "`num_clusters` must be at least 1, got 0"),
+        (
+            lambda: DiffPool(1, 2)(torch.ones(0, 1), torch.zeros(2, 0, dtype=torch.int64)),
+            "`x` must have a row for at least one node, got none; skip the empty graph",
+        ),
         (
             lambda: MinCutPool(1, 2)(torch.ones(3, 1), torch.tensor([[0], [1]]), torch.tensor([0, 1, 0])),
             "`batch` must be sorted, so that each graph is one block of rows; sort the nodes by it",

@@ -9,6 +9,7 @@ import pytest
 import torch
 from grid_cases import derivatives
 from torch import nn
+from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
 from graphgdl.domains import Grid, StructuredData
@@ -317,6 +318,8 @@ MISUSES = {
     r"`x` must have shape \(16, 8\)": lambda: layer_of(C4)(torch.ones(16, 2), Grid((4, 4))),
     "`structure` must have 2 axes": lambda: layer_of(C4)(torch.ones(4, 8), Grid((4,))),
     "`in_type` must be of a representation that permutes its channels": lambda: GroupPool(FieldType(standard(C4))),
+    "`data` must hold a Grid as its `structure`, got None": lambda: layer_of(C4).laws(Data(x=torch.ones(16, 8))),
+    "`data` must hold a Grid as its": lambda: GroupPool(FieldType(regular(C4))).laws(Data(x=torch.ones(16, 4))),
     "`reduce` must be 'max' or 'mean', got 'sum'": lambda: GroupPool(FieldType(regular(C4)), "sum"),
     r"`x` must have shape \(n, 4\) to be 1 x regular": lambda: GroupPool(FieldType(regular(C4)))(torch.ones(2, 5)),
 }

@@ -95,7 +95,7 @@ def test_the_norm_is_one_for_each_channel_of_the_output():
     torch.testing.assert_close(squares, torch.full_like(squares, 3.0), rtol=1e-4, atol=0)
 
 
-def test_kernels_end_at_their_reach_and_are_smooth_at_the_origin():
+def test_kernels_end_at_their_reach_and_are_continuous_at_the_origin():
     basis = basis_of(CASES[7])
     outside = torch.tensor([[3.0, 0.0], [2.5, 2.0], [-9.0, 1.0]], dtype=torch.float64)
     assert basis.functions(outside).abs().max() == 0

@@ -279,6 +279,7 @@ def test_variance_is_kept_through_a_relu():
 MISUSES = {
     "`in_type` and `out_type` must have one group, got": lambda: SteerableConv(TYPES["C4"][0], TYPES["C8"][1], 3),
     "`spacing` must be a distance above 0, got 0": lambda: layer_of("C4", spacing=0),
+    r"`reach` must be at least 1, got 0\.5; take a larger kernel": lambda: layer_of("C4", kernel_size=1, spacing=0.5),
     "`max_frequency` must allow a kernel": lambda: SteerableConv(scalars(1), FieldType(frequency(SO(2), 3)), 3),
     "`kernel_size` must be one number for both axes": lambda: layer_of("C4", kernel_size=(3, 5)),
     r"`x` must have shape \(16, 8\)": lambda: layer_of("C4")(torch.ones(16, 2), Grid((4, 4))),

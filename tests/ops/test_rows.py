@@ -219,3 +219,8 @@ def test_sorted_once_when_compiled(plans_made):
     for _ in range(3):
         compiled(x, edge_index).backward()
     assert plans_made == [(2, 9)]
+
+
+def test_an_index_off_the_cpu_is_refused():
+    with pytest.raises(ValueError, match=r"`index` must be on the CPU to be sorted there, got meta; call `.cpu\(\)`"):
+        plan(torch.zeros(2, 3, dtype=torch.int64, device="meta"), "index")

@@ -179,6 +179,10 @@ def test_holm_by_its_definition() -> None:
         ({"samples": torch.zeros(3, 2)}, "`samples` must be at least 4, two to look up and two to test, got 3"),
         ({"labels": torch.zeros(5)}, r"`labels` must be one for each of the 6 samples, got shape \(5,\)"),
         ({"labels": torch.zeros(6)}, "`labels` must take at least two values, got one"),
+        (
+            {"labels": torch.arange(6)[:, None]},
+            r"`labels` of classes must have shape \(6,\), got \(6, 1\); flatten them",
+        ),
         ({"k": 4}, r"`k` must lie in 1 .. 3, half the number of samples, got 4"),
         ({"candidates": {}}, "`candidates` must name at least one group, got none"),
         ({"draws": 0}, "`draws` must be at least 1, got 0"),

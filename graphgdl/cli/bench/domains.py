@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from graphgdl.cli.bench.wl import write_atomically
+from graphgdl.cli.bench.wl import check_folder, write_atomically
 
 
 def domains(
@@ -30,8 +30,7 @@ def domains(
         for name in names:
             if name not in CASES:
                 raise ValueError(f"`--case` must be one of {', '.join(CASES)}, got {name!r}")
-        if json_file is not None and not json_file.parent.is_dir():
-            raise ValueError(f"{json_file}: the folder {json_file.parent} does not exist")
+        check_folder(json_file)
         if threads is not None:
             torch.set_num_threads(threads)
         rows: list[dict[str, Any]] = []
