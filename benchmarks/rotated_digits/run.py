@@ -22,6 +22,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from graphgdl.cli.bench.wl import write_atomically
 from graphgdl.domains import Grid
 
 HERE = Path(__file__).parent
@@ -51,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{len(missing)} of {len(wanted)} runs to go, predicted: {predicted(missing, settings) / 60:.1f} minutes")
     for name, samples, seed in track(missing, description="runs"):
         row = trained(name, samples, seed, settings, images, labels)
-        with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        rows.append(row)
         kept.append(row)
+        write_atomically(out, "".join(json.dumps(r) + "\n" for r in rows).encode())
     figure.draw(kept, out.with_suffix(".png"))
     print(figure.table(kept))
 
