@@ -1,4 +1,3 @@
-import gc
 import json
 import math
 import os
@@ -8,31 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 import torch_geometric.nn as pyg
+from quick_bench import QUIET, TINY, quick  # noqa: F401 - a fixture of this module
 from rich.console import Console
 from typer.testing import CliRunner
 
 import graphgdl
-from graphgdl.cli.bench.hot_path import clock, job, layers, messages, regression, report, row, sums
+from graphgdl.cli.bench.hot_path import job, layers, messages, regression, report, row, sums
 from graphgdl.cli.bench.hot_path.check import deviation
 from graphgdl.cli.bench.hot_path.graphs import GRAPHS, build_graph
 from graphgdl.cli.bench.hot_path.problem import FORCES, FORWARD, OURS, TRAINING, Problem, Result, Side
 from graphgdl.cli.main import app
 from graphgdl.nn import explain_lowering
-
-TINY = 0.002
-QUIET = "ignore:.*[Ss]parse (invariant|CSR):UserWarning"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
-    """Collections look at new objects only, and the copy is a short one."""
-    gc.collect()
-    gc.freeze()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock, "_COPY_BYTES", 2**22)
-        patch.setattr(clock, "LEAST_SECONDS", 0.01)
-        yield
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -1,31 +1,16 @@
 """How `graphgdl bench ops` measures time, memory and bandwidth."""
 
 import ctypes
-import gc
 import sys
 import time
 
 import pytest
 import torch
+from quick_bench import QUIET, TINY, quick  # noqa: F401 - a fixture of this module
 
 from graphgdl.cli.bench.hot_path import clock, memory, sums
 from graphgdl.cli.bench.hot_path.graphs import build_graph
 from graphgdl.cli.bench.hot_path.problem import FORCES, FORWARD, TRAINING, Result, floor_bytes
-
-TINY = 0.002
-QUIET = "ignore:.*[Ss]parse (invariant|CSR):UserWarning"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
-    """Collections look at new objects only, and the copy is a short one."""
-    gc.collect()
-    gc.freeze()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock, "_COPY_BYTES", 2**22)
-        patch.setattr(clock, "LEAST_SECONDS", 0.01)
-        yield
-    gc.unfreeze()
 
 
 def test_peak_memory_counts_what_is_held_at_once():
