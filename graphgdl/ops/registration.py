@@ -96,7 +96,7 @@ def _no_kernel(name: str) -> Callable[..., Tensor]:
 
 @cache
 def kernel(module: str, name: str) -> Any:
-    """Return a CPU kernel; the first call imports numba."""
+    """Return a CPU kernel; the first call imports what compiles it."""
     return getattr(import_module(f".cpu.{module}", __package__), name)
 
 

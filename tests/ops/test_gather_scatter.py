@@ -57,6 +57,14 @@ def test_channel_counts(channels, reduce):
     close(gather_scatter(x, edge_index, None, w, reduce), reference.gather_scatter(x, edge_index, None, w, reduce))
 
 
+@pytest.mark.parametrize(("heads", "channels"), [(1, 1500), (3, 413), (70, 9)])
+def test_rows_that_no_set_of_registers_holds(heads, channels):
+    edge_index = torch.randint(5, (2, 12), generator=torch.Generator().manual_seed(3))
+    x, y, w = draw(5, heads, channels), draw(5, heads, channels, seed=1), draw(12, heads, seed=2)
+    close(gather_scatter(x, edge_index, None, w), reference.gather_scatter(x, edge_index, None, w))
+    close(edge_dot(x, y, edge_index), reference.edge_dot(x, y, edge_index))
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 3)], ids=["flat", "heads"])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 def test_edge_dot_equals_the_definition(graph, dtype, shape):

@@ -1,40 +1,14 @@
-"""One decorator for every CPU kernel: compiled on first use, cached on disk where that is possible."""
+"""One decorator for every numba kernel: compiled on first use, cached on disk where that is possible."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 
 # All of fastmath but `nnan` and `ninf`: results stay right for nan and inf, sums over channels may be vectorised.
 _FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-
-
-AHEAD = 8  # edges on: about as long as the memory takes
-
-
-@intrinsic
-def prefetch(typing: Any, array: Any, row: Any) -> Any:
-    """Ask for all lines of memory of `array[row]` to come, where rows are contiguous: the wait for a random row is long."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        i64, i32 = ir.IntType(64), ir.IntType(32)
-        values = context.make_array(signature.args[0])(context, builder, arguments[0])
-        size = builder.extract_value(values.strides, 0)
-        start = builder.mul(builder.sext(arguments[1], i64) if arguments[1].type.width < 64 else arguments[1], size)
-        bytes_ = builder.bitcast(values.data, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [bytes_.type, i32, i32, i32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", (bytes_.type,), kind)
-        with cgutils.for_range_slice(builder, i64(0), size, i64(64), inc=True) as (offset, _):
-            line = builder.gep(bytes_, [builder.add(start, offset)])
-            builder.call(function, [line, i32(0), i32(3), i32(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, row), emit
 
 
 def jit(function: Callable[..., Any]) -> Any:
