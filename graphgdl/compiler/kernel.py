@@ -100,25 +100,20 @@ def number_of_parts(loops: Loops, work: int) -> int:
 
 def _joined(node: Node, values: Tensor, peaks: Tensor | None, graph: Topology) -> Tensor:
     """Join the results (pieces, *features) of the pieces of each row to (rows, *features)."""
-    rid = torch.from_numpy(graph.loops(node.attr, True).rid).long()
-    first = torch.ones_like(rid, dtype=torch.bool)
-    first[1:] = rid[1:] != rid[:-1]
-    start = first.nonzero().view(-1)
-    rows = rid[start]
-    fill = -1 if node.op == "rarg" else 0
-    out = torch.full((graph.rows(node.space), *node.shape), fill, dtype=values.dtype)
-    out[rows] = values[start]
-    stop = torch.cat([start[1:], start.new_tensor([len(rid)])])
-    for row, a, b in zip(rows.tolist(), start.tolist(), stop.tolist()) if len(rows) < len(rid) else ():
-        if b - a == 1:
-            continue
-        if node.op == "reduce":
-            out[row] = values[a:b].sum(0)
-        elif node.op == "rmax":
-            out[row] = values[a:b].amax(0)
-        else:
-            assert peaks is not None
-            best = peaks[a:b]
-            wins = best.isnan() | (best == best.amax(0))
-            out[row] = values[a:b].gather(0, wins.int().argmax(0, keepdim=True))[0]
-    return out
+    parts, done = [], 0
+    for start, stop in graph.loops(node.attr, True).cut:
+        several = slice(start, stop)
+        parts += [values[done:start], _join(node.op, values[several], None if peaks is None else peaks[several])]
+        done = stop
+    return torch.cat([*parts, values[done:]]) if parts else values
+
+
+def _join(op: str, values: Tensor, peaks: Tensor | None) -> Tensor:
+    """Join the results (pieces, *features) of one row to (1, *features)."""
+    if op == "reduce":
+        return values.sum(0, keepdim=True)
+    if op == "rmax":
+        return values.amax(0, keepdim=True)
+    assert peaks is not None
+    wins = peaks.isnan() | (peaks == peaks.amax(0))
+    return values.gather(0, wins.int().argmax(0, keepdim=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -54,6 +55,12 @@ class Loops:
             bounds[0], bounds[-1] = self.start, self.stop
             found = self._parts[count] = list(pairwise(np.unique(bounds).tolist()))
         return found
+
+    @cached_property
+    def cut(self) -> list[tuple[int, int]]:
+        """The first piece and the last, exclusive, of each row that has several."""
+        rows = np.flatnonzero(np.bincount(self.rid) > 1)
+        return list(zip(*(np.searchsorted(self.rid, rows, side).tolist() for side in ("left", "right"))))
 
     def blocks(self, edges: int) -> tuple[np.ndarray, int]:
         """Return the row bounds of blocks of about so many edges, and the edges of the longest block."""
@@ -144,8 +151,8 @@ class Topology:
 
 
 def _pieces(ptr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut rows into pieces: the bounds of the pieces, and the row of each; a row without edges has none."""
-    count = -(-np.diff(ptr) // PIECE)
+    """Cut rows into pieces: the bounds of the pieces, and the row of each; every row has one at least."""
+    count = np.maximum(-(-np.diff(ptr) // PIECE), 1)
     rid = np.repeat(np.arange(len(count), dtype=np.int32), count)
     number = np.arange(len(rid)) - np.repeat(np.cumsum(count) - count, count)
     return np.append(ptr[rid] + number * PIECE, ptr[-1:]).astype(np.int64), rid
