@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import vector_math
+from graphgdl.ops.cpu import vector_math
+
 from .llvm_vectors import FAST, Builder, Vector, literal, vector_type
 from .node import HEAVY
 from .tape import Refused

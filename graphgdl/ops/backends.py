@@ -13,6 +13,6 @@ def available_backends() -> dict[str, str | None]:
     Example:
         >>> assert available_backends()["cpu"] is None
     """
-    cpu = None if find_spec("numba") else "numba is not installed: pip install numba"
+    cpu = None if find_spec("llvmlite") else "llvmlite is not installed: pip install llvmlite"
     cuda = "no CUDA device" if not torch.cuda.is_available() else "this version has no CUDA kernels"
     return {"cpu": cpu, "cuda": cuda}

@@ -11,46 +11,14 @@ import math
 import torch
 from torch import Tensor
 
-from .cpu.pool import run
-from .registration import define, host, kernel
-from .rows import plan
-from .segment_sum import segment_rows, segment_sum
-from .weighted_sum import weighted_sum
+from .registration import define
+from .segment_sum import reduce_segments, segment_sum
+from .weighted_sum import reduce_neighbours, weighted_sum
 
 
 def _gather_arg_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst: int, largest: bool) -> Tensor:
-    known = plan(edge_index)
-    known.check(0, x.size(0))
-    known.check(1, num_dst)
-    rows = known.rows(1, num_dst)
     arg = torch.empty((num_dst, *x.shape[1:]), dtype=torch.int64)
-    if arg.numel():
-        channels = math.prod(x.shape[1:])
-        work = edge_index.size(1) * channels
-        values, result = host(x), arg.numpy()
-        edges = (rows.ptr, rows.col, rows.edge, largest)
-        if weight is None:
-            run(
-                kernel("extremes", "gather_arg"),
-                rows,
-                work,
-                result.reshape(-1, channels),
-                values.reshape(-1, channels),
-                *edges,
-            )
-        else:
-            heads = 1 if weight.dim() == 1 else weight.size(1)
-            shape = (-1, heads, x.size(-1))
-            w = host(weight).reshape(weight.size(0), heads)
-            run(
-                kernel("extremes", "weighted_gather_arg"),
-                rows,
-                work,
-                result.reshape(shape),
-                values.reshape(shape),
-                w,
-                *edges,
-            )
+    reduce_neighbours("greatest" if largest else "least", arg, x, weight, edge_index)
     return arg
 
 
@@ -59,12 +27,8 @@ def _gather_arg_fake(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_d
 
 
 def _segment_arg_cpu(src: Tensor, index: Tensor, num_segments: int, largest: bool) -> Tensor:
-    rows = segment_rows(index, num_segments)
     arg = torch.empty((num_segments, *src.shape[1:]), dtype=torch.int64)
-    if arg.numel():
-        channels = math.prod(src.shape[1:])
-        result, values = arg.numpy().reshape(-1, channels), host(src).reshape(-1, channels)
-        run(kernel("extremes", "segment_arg"), rows, src.numel(), result, values, rows.ptr, rows.edge, largest)
+    reduce_segments("greatest" if largest else "least", arg, src, index)
     return arg
 
 
@@ -92,7 +56,7 @@ def gather_extreme(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_dst
     arg = gather_arg(x.detach(), detached, edge_index, num_dst, largest)
     edge = arg.clamp(min=0)
     node = edge_index[0].index_select(0, edge.reshape(-1)).view_as(edge)
-    value = x.gather(0, node.long())
+    value = _read(x, node)
     if weight is not None:
         heads = 1 if weight.dim() == 1 else weight.size(1)
         if heads > 1:
@@ -106,4 +70,10 @@ def segment_extreme(src: Tensor, index: Tensor, num_segments: int, largest: bool
     if src.size(0) == 0:
         return segment_sum(src, index, num_segments, False)
     arg = segment_arg(src.detach(), index, num_segments, largest)
-    return src.gather(0, arg.clamp(min=0)).masked_fill(arg < 0, 0)
+    return _read(src, arg.clamp(min=0)).masked_fill(arg < 0, 0)
+
+
+def _read(x: Tensor, row: Tensor) -> Tensor:
+    """Return x[row[i, b], b]; `gather` does the same at twice the time."""
+    channels = math.prod(x.shape[1:])
+    return x.take(row * channels + torch.arange(channels, device=x.device).view(x.shape[1:]))

@@ -27,13 +27,18 @@ def segment_rows(index: Tensor, num_segments: int, source: bool = False) -> Rows
     return known.rows(axis, num_segments)
 
 
-def _segment_sum_cpu(src: Tensor, index: Tensor, num_segments: int, source: bool) -> Tensor:
-    rows = segment_rows(index, num_segments, source)
-    out = allocate((num_segments, *src.shape[1:]), src.dtype)
+def reduce_segments(op: str, out: Tensor, src: Tensor, index: Tensor, source: bool = False) -> None:
+    """Write the reduction `op` of each segment's entries into `out` (see `cpu.reductions.gather`)."""
+    rows = segment_rows(index, out.size(0), source)
     if out.numel():
-        channels = math.prod(src.shape[1:])
-        result, values = out.numpy().reshape(-1, channels), host(src).reshape(-1, channels)
-        run(kernel("sums", "segment_sum"), rows, src.numel(), result, values, rows.ptr, rows.edge)
+        flat = (-1, math.prod(src.shape[1:]))
+        args = (op, out.numpy().reshape(flat), host(src).reshape(flat), rows.ptr, rows.edge)
+        run(kernel("reductions", "segment"), rows, src.numel(), *args)
+
+
+def _segment_sum_cpu(src: Tensor, index: Tensor, num_segments: int, source: bool) -> Tensor:
+    out = allocate((num_segments, *src.shape[1:]), src.dtype)
+    reduce_segments("sum", out, src, index, source)
     return finish(out, src.dtype)
 
 

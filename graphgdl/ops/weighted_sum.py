@@ -18,28 +18,26 @@ from .registration import allocate, define, finish, host, kernel
 from .rows import plan
 
 
-def _weighted_sum_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_rows: int, transpose: bool) -> Tensor:
-    known = plan(edge_index)
-    axis = 0 if transpose else 1
+def reduce_neighbours(
+    op: str, out: Tensor, x: Tensor, weight: Tensor | None, edge_index: Tensor, transpose: bool = False
+) -> None:
+    """Write the reduction `op` of each row's weighted neighbours into `out` (see `cpu.reductions.gather`)."""
+    known, axis = plan(edge_index), 0 if transpose else 1
     known.check(1 - axis, x.size(0))
-    known.check(axis, num_rows)
-    rows = known.rows(axis, num_rows)
-    out = allocate((num_rows, *x.shape[1:]), x.dtype)
-    channels = math.prod(x.shape[1:])
+    known.check(axis, out.size(0))
+    rows = known.rows(axis, out.size(0))
     if out.numel():
-        work = edge_index.size(1) * channels
-        source, result = host(x), out.numpy()
-        if weight is None:
-            flat = (-1, channels)
-            run(
-                kernel("sums", "gather_sum"), rows, work, result.reshape(flat), source.reshape(flat), rows.ptr, rows.col
-            )
-        else:
-            w = host(weight)
-            shape = (-1, 1 if w.ndim == 1 else w.shape[1], x.size(-1))
-            w = w.reshape(w.shape[0], shape[1])
-            args = (result.reshape(shape), source.reshape(shape), w, rows.ptr, rows.col, rows.edge)
-            run(kernel("sums", "weighted_gather_sum"), rows, work, *args)
+        channels = math.prod(x.shape[1:])
+        heads = 1 if weight is None or weight.dim() == 1 else weight.size(1)
+        shape = (-1, heads, channels // heads)
+        w = None if weight is None else host(weight).reshape(-1, heads)
+        args = (op, out.numpy().reshape(shape), host(x).reshape(shape), w, rows.ptr, rows.col, rows.edge)
+        run(kernel("reductions", "gather"), rows, edge_index.size(1) * channels, *args)
+
+
+def _weighted_sum_cpu(x: Tensor, weight: Tensor | None, edge_index: Tensor, num_rows: int, transpose: bool) -> Tensor:
+    out = allocate((num_rows, *x.shape[1:]), x.dtype)
+    reduce_neighbours("sum", out, x, weight, edge_index, transpose)
     return finish(out, x.dtype)
 
 
@@ -75,7 +73,15 @@ def _edge_dot_cpu(x: Tensor, y: Tensor, edge_index: Tensor) -> Tensor:
         left, right = host(x).reshape(-1, heads, channels), host(y).reshape(-1, heads, channels)
         result = out.numpy().reshape(-1, heads)
         run(
-            kernel("sums", "edge_dot"), rows, out.numel() * channels, result, left, right, rows.ptr, rows.col, rows.edge
+            kernel("reductions", "edge_dot"),
+            rows,
+            out.numel() * channels,
+            result,
+            left,
+            right,
+            rows.ptr,
+            rows.col,
+            rows.edge,
         )
     return finish(out, x.dtype)
 

@@ -141,6 +141,6 @@ def test_available_backends(monkeypatch):
     assert ops.available_backends()["cpu"] is None
     assert ops.available_backends()["cuda"]
     monkeypatch.setattr("graphgdl.ops.backends.find_spec", lambda name: None)
-    assert ops.available_backends()["cpu"] == "numba is not installed: pip install numba"
+    assert ops.available_backends()["cpu"] == "llvmlite is not installed: pip install llvmlite"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert ops.available_backends()["cuda"] == "this version has no CUDA kernels"

@@ -7,7 +7,7 @@ import test_rows as sorting
 import test_segment as segments
 import torch
 
-from graphgdl.ops import extreme, rows, segment_sum, softmax, weighted_sum
+from graphgdl.ops import rows, segment_sum, softmax, weighted_sum
 from graphgdl.ops.registration import kernel
 
 UNSORTED = (6, 6, torch.randint(6, (2, 17), generator=torch.Generator().manual_seed(9)))
@@ -39,7 +39,7 @@ def swapped_ends(patcher):
 
 def last_row_dropped(module):
     def short(kernel, of, work, *args):
-        args[0][:] = 0
+        args[1][:] = 0
         kernel(*args, 0, max(of.num_rows - 1, 0))
 
     return lambda patcher: patcher.setattr(module, "run", short)
@@ -87,12 +87,12 @@ def softmax_without_peak(original, out, src, ptr, edge, start, stop):
             out[members] = np.exp(src[members]) / np.exp(src[members]).sum(0)
 
 
-def last_of_equal_wins(original, arg, x, ptr, col, edge, largest, start, stop):
+def last_of_equal_wins(original, op, arg, x, w, ptr, col, edge, start, stop):
     ids = edge if len(edge) else np.arange(len(col))
     for i in range(start, stop):
         span = slice(ptr[i], ptr[i + 1])
         values = x[col[span]][::-1]
-        arg[i] = ids[span][::-1][values.argmax(0) if largest else values.argmin(0)]
+        arg[i] = ids[span][::-1][values.argmax(0) if op == "greatest" else values.argmin(0)]
 
 
 def values(reduce, kind):
@@ -117,17 +117,17 @@ MUTANTS = {
         of_segments(segments.test_equal_the_definitions, (3,), *double_edges),
     ),
     "weights in the order of rows": (
-        with_kernel(weighted_sum, with_argument(5, lambda a: no_order)),
+        with_kernel(weighted_sum, with_argument(6, lambda a: no_order)),
         values("sum", "edge"),
     ),
     "entries in the order of rows": (
-        with_kernel(segment_sum, with_argument(3, lambda a: no_order)),
+        with_kernel(segment_sum, with_argument(4, lambda a: no_order)),
         of_segments(segments.test_equal_the_definitions, (3,), *double_edges),
     ),
-    "weights ignored": (with_kernel(weighted_sum, with_argument(2, lambda a: a[2] * 0 + 1)), values("sum", "edge")),
-    "least for greatest": (with_kernel(extreme, with_argument(5, lambda a: not a[5])), values("max", "none")),
+    "weights ignored": (with_kernel(weighted_sum, with_argument(3, lambda a: a[3] * 0 + 1)), values("sum", "edge")),
+    "least for greatest": (with_kernel(weighted_sum, with_argument(0, lambda a: "least")), values("max", "none")),
     "last of equal wins": (
-        with_kernel(extreme, last_of_equal_wins),
+        with_kernel(weighted_sum, last_of_equal_wins),
         neighbours.test_ties_give_the_whole_gradient_to_the_first_edge,
     ),
     "stale plan": (stale_plan, lambda: sorting.test_change_in_place_is_seen(lambda e: e.copy_(e.flip(0)))),

@@ -1,38 +1,28 @@
-"""Softmax over the entries of each row, in three sweeps of the row."""
+"""Softmax over the entries of each row."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from functools import cache
 
 import numpy as np
 
-from .jit import jit
+from .machine_code import Function, compiled
+from .row_code import Type, Vector
+from .row_kernel import TYPES, blocks, key_of, run_rows
+from .softmax_code import softmax
+
+_VECTORS = 4  # peaks and sums that stay in registers: more take another walk over the rows
 
 
-@jit
-def segment_softmax(out: Any, src: Any, ptr: Any, edge: Any, start: int, stop: int) -> None:
+def segment_softmax(out: np.ndarray, src: np.ndarray, ptr: np.ndarray, edge: np.ndarray, start: int, stop: int) -> None:
     """Normalise exp(src) within each row and channel: out (e, c), src (e, c)."""
     channels = src.shape[1]
-    ordered = edge.shape[0] == 0
-    peak = np.empty(channels, src.dtype)
-    total = np.empty(channels, src.dtype)
-    for i in range(start, stop):
-        total[:] = 0
-        for k in range(ptr[i], ptr[i + 1]):
-            e = k if ordered else edge[k]
-            first = k == ptr[i]
-            for b in range(channels):
-                value = src[e, b]
-                if first or value > peak[b] or value != value:
-                    peak[b] = value
-        for k in range(ptr[i], ptr[i + 1]):
-            e = k if ordered else edge[k]
-            for b in range(channels):
-                value = math.exp(src[e, b] - peak[b])
-                out[e, b] = value
-                total[b] += value
-        for k in range(ptr[i], ptr[i + 1]):
-            e = k if ordered else edge[k]
-            for b in range(channels):
-                out[e, b] /= total[b]
+    for offset, _, vectors in blocks(1, channels, src.itemsize, _VECTORS):
+        function = _function(TYPES[src.dtype], key_of(edge), len(edge) > 0, vectors)
+        arrays = ((out, offset), (src, offset), (src, 0), (ptr, 0), (edge, 0), (edge, 0))
+        run_rows(function, arrays, channels, 1, start, stop)
+
+
+@cache
+def _function(element: Type, key: str, permuted: bool, vectors: tuple[Vector, ...]) -> Function:
+    return compiled(softmax(element, key, permuted, vectors), ["rows"])[0]

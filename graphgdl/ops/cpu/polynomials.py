@@ -3,7 +3,7 @@
 Our own fits: Remez exchange in 50 digits on `interval`, minimizing the relative error of the function that the comment
 names, `x^2` as the variable where it stands in the formula; the coefficients then rounded to the format, for sin, cos
 and erf one by one from the lowest with the rest fitted anew. `error` bounds what is left, in exact arithmetic
-(`tests/compiler/test_vector_math.py` checks it); half a unit in the last place is 6e-8 and 1.1e-16.
+(`tests/ops/test_vector_math.py` checks it); half a unit in the last place is 6e-8 and 1.1e-16.
 """
 
 from dataclasses import dataclass

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from graphgdl.compiler.polynomials import POLYNOMIALS
-from graphgdl.compiler.vector_math import ARGUMENTS, definition, symbol
+from graphgdl.ops.cpu.polynomials import POLYNOMIALS
+from graphgdl.ops.cpu.vector_math import ARGUMENTS, definition, symbol
 
 LANES = (1, 3, 8, 16, 33, 64)
 VECTOR = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "sin", "cos", "erf")

@@ -6,7 +6,7 @@ returned apart, as a set, for the printer to unite. One lane means the plain sca
 
 exp, expm1, log, log1p, tanh, sigmoid, sin, cos and erf are polynomials, every lane by the same instructions; the rest
 calls the C library lane by lane, through the symbols of the process. Largest error found, in units in the last place,
-float32 and float64 (`tests/compiler/test_vector_math.py` holds them below 2; without fma tanh reaches 2.2):
+float32 and float64 (`tests/ops/test_vector_math.py` holds them below 2; without fma tanh reaches 2.2):
 
     exp 1.1 1.0   expm1 1.7 1.7   log 0.9 0.9   log1p 1.4 1.3   tanh 1.7 1.6   sigmoid 1.6 1.5   erf 1.2 1.4
     sin, cos 1.6 1.6 up to |x| = 1e5 and 1e9; a larger lane is taken from the C library, behind a branch
@@ -22,7 +22,7 @@ Cephes; the rounding of 1 + x by Knuth's two-sum. The polynomials are our own fi
 from collections.abc import Callable
 from typing import NamedTuple
 
-from graphgdl.compiler.vector_body import DOUBLE, FLOAT, Body, Value
+from graphgdl.ops.cpu.vector_body import DOUBLE, FLOAT, Body, Value
 
 MAX_LANES = 64
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from graphgdl.compiler.polynomials import POLYNOMIALS
+from graphgdl.ops.cpu.polynomials import POLYNOMIALS
 
 
 @dataclass(frozen=True)
