@@ -153,7 +153,7 @@ def test_unwritable_cache_is_no_error(tmp_path):
         "import torch; from graphgdl.ops import gather_scatter;"
         "print(gather_scatter(torch.ones(2, 1), torch.tensor([[0, 1], [1, 1]])).tolist())"
     )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(blocked / "below")}
+    environment = {**os.environ, "GRAPHGDL_CACHE": str(blocked / "below")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[[0.0], [2.0]]"
