@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate, product
+from itertools import accumulate, pairwise, product
 from typing import Any, TypeVar
 
 import torch
@@ -38,8 +38,8 @@ class Structure:
     _options: tuple[str, ...] = ()  # names of the attributes beside `ptr` that make the structure what it is
     _parts: tuple[int, ...] | None = None  # of a union: first graph of each part; None: one graph each
 
-    def _freeze(self, ptr: Tensor, num_edges: int, **options: Any) -> None:
-        self.__dict__.update(ptr=ptr, num_nodes=int(ptr[-1]), num_edges=num_edges, **options)
+    def _freeze(self, ptr: Tensor, sizes: Sequence[int], num_edges: int, **options: Any) -> None:
+        self.__dict__.update(ptr=ptr, num_nodes=sum(sizes), num_edges=num_edges, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"`{name}` of a {type(self).__name__} is frozen; build a new one")
@@ -161,9 +161,8 @@ class Complete(Structure):
     self_loops: bool
 
     def __init__(self, ptr: int | Sequence[int] | Tensor, self_loops: bool = True) -> None:
-        ptr = _check_ptr(ptr)
-        sizes = ptr.diff().tolist()
-        self._freeze(ptr, sum(n * (n if self_loops else n - 1) for n in sizes), self_loops=self_loops)
+        ptr, sizes = _check_ptr(ptr)
+        self._freeze(ptr, sizes, sum(n * (n if self_loops else n - 1) for n in sizes), self_loops=self_loops)
 
     def _build(self) -> Tensor:
         batch, loops = self.batch, int(self.self_loops)
@@ -191,9 +190,9 @@ class Chain(Structure):
     bidirectional: bool
 
     def __init__(self, ptr: int | Sequence[int] | Tensor, bidirectional: bool = False) -> None:
-        ptr = _check_ptr(ptr)
-        links = sum(max(n - 1, 0) for n in ptr.diff().tolist())
-        self._freeze(ptr, links * (1 + bidirectional), bidirectional=bidirectional)
+        ptr, sizes = _check_ptr(ptr)
+        links = sum(max(n - 1, 0) for n in sizes)
+        self._freeze(ptr, sizes, links * (1 + bidirectional), bidirectional=bidirectional)
 
     def _build(self) -> Tensor:
         links = (self.ptr.diff() - 1).clamp(min=0)
@@ -243,16 +242,15 @@ class Grid(Structure):
         if len(flags) != dims:
             raise ValueError(f"`periodic` must be one flag or {dims}, one for each axis, got {len(flags)}")
         if ptr is None:
-            ptr = [0, *torch.tensor([math.prod(s) for s in shapes]).cumsum(0).tolist()]
-        ptr = _check_ptr(ptr)
-        sizes = ptr.diff().tolist()
+            ptr = list(accumulate(map(math.prod, shapes), initial=0))
+        ptr, sizes = _check_ptr(ptr)
         shapes = shapes * len(sizes) if len(shapes) == 1 else shapes
         if sizes != [math.prod(s) for s in shapes]:
             raise ValueError(f"`ptr` must give each grid as many nodes as its `shape` {shape}, got sizes {sizes}")
         num_edges = sum(_count_edges(s, flags, diagonal) for s in shapes)
         distinct = tuple(dict.fromkeys(shapes)) or ((0,) * dims,)  # of no grid the dimension is all there is
         same = len(distinct) == 1
-        self._freeze(ptr, num_edges, shape=distinct[0] if same else shapes, periodic=flags, diagonal=diagonal)
+        self._freeze(ptr, sizes, num_edges, shape=distinct[0] if same else shapes, periodic=flags, diagonal=diagonal)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -316,7 +314,8 @@ def _position(counts: Tensor, segment: Tensor) -> Tensor:
     return torch.arange(segment.size(0), device=segment.device) - (counts.cumsum(0) - counts)[segment]
 
 
-def _check_ptr(ptr: int | Sequence[int] | Tensor) -> Tensor:
+def _check_ptr(ptr: int | Sequence[int] | Tensor) -> tuple[Tensor, list[int]]:
+    """Return `ptr` as a tensor, and the sizes; where a list came, without asking the tensor: torch.compile may trace it."""
     if isinstance(ptr, int):
         ptr = [0, ptr]
     values = torch.as_tensor(ptr)
@@ -325,10 +324,11 @@ def _check_ptr(ptr: int | Sequence[int] | Tensor) -> Tensor:
             f"`ptr` must be a number of nodes or integers (g + 1,), got shape {tuple(values.shape)} of {values.dtype}; "
             f"for sizes use [0, *itertools.accumulate(sizes)]"
         )
-    values = values.to(torch.int64, copy=True)  # the caller may go on writing into theirs
-    if int(values[0]) != 0 or bool((values.diff() < 0).any()):
-        raise ValueError(f"`ptr` must start at 0 and never fall, got {values.tolist()}; sizes add up to it")
-    return values
+    numbers = values.tolist() if isinstance(ptr, Tensor) else list(map(int, ptr))
+    sizes = [end - start for start, end in pairwise(numbers)]
+    if numbers[0] != 0 or any(size < 0 for size in sizes):
+        raise ValueError(f"`ptr` must start at 0 and never fall, got {numbers}; sizes add up to it")
+    return values.to(torch.int64, copy=True), sizes  # a copy: the caller may go on writing into theirs
 
 
 def _check_shapes(shape: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
