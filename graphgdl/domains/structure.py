@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
+from itertools import accumulate, pairwise, product
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +22,8 @@ class Structure:
     """A batch of graphs of one known kind: node `v` belongs to graph `i` iff `ptr[i] <= v < ptr[i + 1]`.
 
     Frozen. Registered as a pytree (leaf: `ptr`), moved by `.to(device)`, saved and loaded with `weights_only=True`.
+    `structure[i]` is graph `i` alone; a union gives back what it was made of, `Structure.concat(parts)[i] == parts[i]`,
+    of however many graphs. Equal are structures of the same graphs in the same order.
 
     Attributes:
         ptr: int64 (g + 1,), first node of each graph, then the number of nodes.
@@ -34,9 +36,10 @@ class Structure:
     num_edges: int
 
     _options: tuple[str, ...] = ()  # names of the attributes beside `ptr` that make the structure what it is
+    _parts: tuple[int, ...] | None = None  # of a union: first graph of each part; None: one graph each
 
-    def _freeze(self, ptr: Tensor, num_edges: int, **options: Any) -> None:
-        self.__dict__.update(ptr=ptr, num_nodes=int(ptr[-1]), num_edges=num_edges, **options)
+    def _freeze(self, ptr: Tensor, sizes: Sequence[int], num_edges: int, **options: Any) -> None:
+        self.__dict__.update(ptr=ptr, num_nodes=sum(sizes), num_edges=num_edges, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"`{name}` of a {type(self).__name__} is frozen; build a new one")
@@ -75,13 +78,15 @@ class Structure:
         raise NotImplementedError
 
     def __getitem__(self: S, index: int) -> S:
-        """Return graph `index` alone."""
-        low, high = self.ptr[index : index + 2].tolist() if 0 <= index < self.num_graphs else (None, None)
-        if low is None:
-            raise IndexError(f"`index` must lie in 0 .. {self.num_graphs - 1}, got {index}")
-        return self._single(index, torch.tensor([0, high - low], device=self.device))
+        """Return graph `index` alone; of a union, part `index`."""
+        parts = self._parts or range(self.num_graphs + 1)
+        if not 0 <= index < len(parts) - 1:
+            raise IndexError(f"`index` must lie in 0 .. {len(parts) - 2}, got {index}")
+        low, high = parts[index : index + 2]
+        return self._take(low, high, self.ptr[low : high + 1] - self.ptr[low])
 
-    def _single(self: S, index: int, ptr: Tensor) -> S:
+    def _take(self: S, low: int, high: int, ptr: Tensor) -> S:
+        """Return graphs `low` to `high` - 1, whose `ptr` is given."""
         return type(self)(ptr=ptr, **{name: getattr(self, name) for name in self._options})  # type: ignore[call-arg]
 
     @classmethod
@@ -96,12 +101,15 @@ class Structure:
             )
             if not same:
                 raise ValueError(f"`structures` must be of one kind, got {first!r} and, at {i}, {other!r}")
-        offsets = [0, *torch.tensor([s.num_nodes for s in structures]).cumsum(0).tolist()]
-        parts = [first.ptr[:1], *(s.ptr[1:] + offset for s, offset in zip(structures, offsets))]
-        return first._union(structures, torch.cat(parts))
+        offsets = accumulate((s.num_nodes for s in structures), initial=0)
+        ptr = torch.cat([first.ptr[:1], *(s.ptr[1:] + offset for s, offset in zip(structures, offsets))])
+        union = first._union(structures, ptr)
+        if any(s.num_graphs != 1 for s in structures):
+            union.__dict__["_parts"] = tuple(accumulate((s.num_graphs for s in structures), initial=0))
+        return union
 
     def _union(self: S, structures: Sequence[S], ptr: Tensor) -> S:
-        return self._single(0, ptr)
+        return self._take(0, self.num_graphs, ptr)
 
     def to(self: S, device: torch.device | str | int | None = None, non_blocking: bool = False) -> S:
         """Return the structure on `device`."""
@@ -153,9 +161,8 @@ class Complete(Structure):
     self_loops: bool
 
     def __init__(self, ptr: int | Sequence[int] | Tensor, self_loops: bool = True) -> None:
-        ptr = _check_ptr(ptr)
-        sizes = ptr.diff().tolist()
-        self._freeze(ptr, sum(n * (n if self_loops else n - 1) for n in sizes), self_loops=self_loops)
+        ptr, sizes = _check_ptr(ptr)
+        self._freeze(ptr, sizes, sum(n * (n if self_loops else n - 1) for n in sizes), self_loops=self_loops)
 
     def _build(self) -> Tensor:
         batch, loops = self.batch, int(self.self_loops)
@@ -183,9 +190,9 @@ class Chain(Structure):
     bidirectional: bool
 
     def __init__(self, ptr: int | Sequence[int] | Tensor, bidirectional: bool = False) -> None:
-        ptr = _check_ptr(ptr)
-        links = sum(max(n - 1, 0) for n in ptr.diff().tolist())
-        self._freeze(ptr, links * (1 + bidirectional), bidirectional=bidirectional)
+        ptr, sizes = _check_ptr(ptr)
+        links = sum(max(n - 1, 0) for n in sizes)
+        self._freeze(ptr, sizes, links * (1 + bidirectional), bidirectional=bidirectional)
 
     def _build(self) -> Tensor:
         links = (self.ptr.diff() - 1).clamp(min=0)
@@ -235,15 +242,15 @@ class Grid(Structure):
         if len(flags) != dims:
             raise ValueError(f"`periodic` must be one flag or {dims}, one for each axis, got {len(flags)}")
         if ptr is None:
-            ptr = [0, *torch.tensor([math.prod(s) for s in shapes]).cumsum(0).tolist()]
-        ptr = _check_ptr(ptr)
-        sizes = ptr.diff().tolist()
+            ptr = list(accumulate(map(math.prod, shapes), initial=0))
+        ptr, sizes = _check_ptr(ptr)
         shapes = shapes * len(sizes) if len(shapes) == 1 else shapes
         if sizes != [math.prod(s) for s in shapes]:
             raise ValueError(f"`ptr` must give each grid as many nodes as its `shape` {shape}, got sizes {sizes}")
         num_edges = sum(_count_edges(s, flags, diagonal) for s in shapes)
-        same = len(set(shapes)) == 1
-        self._freeze(ptr, num_edges, shape=shapes[0] if same else shapes, periodic=flags, diagonal=diagonal)
+        distinct = tuple(dict.fromkeys(shapes)) or ((0,) * dims,)  # of no grid the dimension is all there is
+        same = len(distinct) == 1
+        self._freeze(ptr, sizes, num_edges, shape=distinct[0] if same else shapes, periodic=flags, diagonal=diagonal)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -251,12 +258,12 @@ class Grid(Structure):
         ragged = isinstance(self.shape[0], tuple)
         return self.shape if ragged else (self.shape,) * self.num_graphs
 
-    def _single(self, index: int, ptr: Tensor) -> Grid:
-        return Grid(self.shapes[index], self.periodic, self.diagonal, ptr)
+    def _take(self, low: int, high: int, ptr: Tensor) -> Grid:
+        return Grid(self.shapes[low:high] or (0,) * len(self.periodic), self.periodic, self.diagonal, ptr)
 
     def _union(self, structures: Sequence[Grid], ptr: Tensor) -> Grid:
         shapes = tuple(shape for structure in structures for shape in structure.shapes)
-        return Grid(shapes, self.periodic, self.diagonal, ptr)
+        return Grid(shapes or self.shape, self.periodic, self.diagonal, ptr)
 
     def _build(self) -> Tensor:
         ragged = isinstance(self.shape[0], tuple)
@@ -307,7 +314,8 @@ def _position(counts: Tensor, segment: Tensor) -> Tensor:
     return torch.arange(segment.size(0), device=segment.device) - (counts.cumsum(0) - counts)[segment]
 
 
-def _check_ptr(ptr: int | Sequence[int] | Tensor) -> Tensor:
+def _check_ptr(ptr: int | Sequence[int] | Tensor) -> tuple[Tensor, list[int]]:
+    """Return `ptr` as a tensor, and the sizes; where a list came, without asking the tensor: torch.compile may trace it."""
     if isinstance(ptr, int):
         ptr = [0, ptr]
     values = torch.as_tensor(ptr)
@@ -316,10 +324,11 @@ def _check_ptr(ptr: int | Sequence[int] | Tensor) -> Tensor:
             f"`ptr` must be a number of nodes or integers (g + 1,), got shape {tuple(values.shape)} of {values.dtype}; "
             f"for sizes use [0, *itertools.accumulate(sizes)]"
         )
-    values = values.to(torch.int64, copy=True)  # the caller may go on writing into theirs
-    if int(values[0]) != 0 or bool((values.diff() < 0).any()):
-        raise ValueError(f"`ptr` must start at 0 and never fall, got {values.tolist()}; sizes add up to it")
-    return values
+    numbers = values.tolist() if isinstance(ptr, Tensor) else list(map(int, ptr))
+    sizes = [end - start for start, end in pairwise(numbers)]
+    if numbers[0] != 0 or any(size < 0 for size in sizes):
+        raise ValueError(f"`ptr` must start at 0 and never fall, got {numbers}; sizes add up to it")
+    return values.to(torch.int64, copy=True), sizes  # a copy: the caller may go on writing into theirs
 
 
 def _check_shapes(shape: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
@@ -334,7 +343,7 @@ def _check_shapes(shape: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
 
 
 def _flatten(structure: Structure) -> tuple[list[Tensor], Any]:
-    options = tuple((name, getattr(structure, name)) for name in structure._options)
+    options = tuple((name, getattr(structure, name)) for name in (*structure._options, "_parts"))
     return [structure.ptr], (type(structure), structure.num_nodes, structure.num_edges, options)
 
 

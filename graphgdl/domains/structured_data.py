@@ -26,8 +26,8 @@ class StructuredData(Data):
     """A `Data` that knows its structure (`Grid`, `Complete`, `Chain`) and holds no edges.
 
     Layers take `data.structure` in the place of `edge_index`. A DataLoader batches graphs of unequal size into one
-    structure, `batch.structure`, and `batch.get_example(i)` gives each back. What works on edges (PyG's transforms and
-    samplers, layers of other packages) takes `data.with_edges()`.
+    structure, `batch.structure`, and `batch.get_example(i)` gives each back, of one graph or of several. What works on
+    edges (PyG's transforms and samplers, layers of other packages) takes `data.with_edges()`.
 
     Args:
         x: node features (n, c).
@@ -56,6 +56,11 @@ class StructuredData(Data):
         for key, value in {"x": x, "structure": structure, **kwargs}.items():
             if value is not None:
                 setattr(self, key, value)
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if key == "batch" and "ptr" in self:  # PyG takes the largest number, which an empty graph at the end lacks
+            return self.ptr.numel() - 1
+        return super().__inc__(key, value, *args, **kwargs)
 
     def with_edges(self) -> Data:
         """Return a plain `Data` that has the structure's edges and not the structure: a graph like any other.

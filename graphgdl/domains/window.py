@@ -80,7 +80,8 @@ class Window:
         ]
         if not isinstance(grid.shape[0], tuple):
             out = self.shape(grid.shape)
-            return Grid(out, rings, grid.diagonal, math.prod(out) * torch.arange(grid.num_graphs + 1).to(grid.device))
+            ptr = [i * math.prod(out) for i in range(grid.num_graphs + 1)]
+            return Grid(out, rings, grid.diagonal, ptr).to(grid.device)
         return Grid(shapes, rings, grid.diagonal).to(grid.device)
 
     def axis(self, axis: int, n: int) -> Tensor:

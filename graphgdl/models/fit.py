@@ -9,7 +9,7 @@ from torch import nn
 
 from graphgdl.groups import FieldType
 from graphgdl.models.state import State, arguments, is_local, is_readout
-from graphgdl.models.types import PER_CHANNEL, gives, keeps_type, misfit, needs
+from graphgdl.models.types import gives, keeps_type, misfit, needs
 from graphgdl.nn.coarsening import Coarsening, Unpool
 
 ROWS = "one row for each graph"
@@ -52,9 +52,9 @@ def fit(layer: nn.Module, flow: Flow, name: str) -> Flow:
         return flow
     title = f"{name}, `{shown(layer)}`,"
     flow = _domain_after(layer, flow, title)
-    reason = None if flow.fields is None else misfit(layer, flow.fields)
-    if reason is not None:
-        raise ValueError(f"{title} {reason}, but {flow.fields_from} gives {flow.fields}; {_cure(layer, reason)}")
+    found = None if flow.fields is None else misfit(layer, flow.fields)
+    if found is not None:
+        raise ValueError(f"{title} {found.reason}, but {flow.fields_from} gives {flow.fields}; {found.cure}")
     return flow if keeps_type(layer) else replace(flow, fields=gives(layer, flow.fields), fields_from=title)
 
 
@@ -86,13 +86,3 @@ def _domain_after(layer: nn.Module, flow: Flow, title: str) -> Flow:
     if is_readout(layer):
         return replace(flow, domain=ROWS, domain_from=title, finer=())
     return flow if needed is None else replace(flow, domain=needed, domain_from=title)
-
-
-def _cure(layer: nn.Module, reason: str) -> str:
-    if "takes" in reason and "in_type" not in reason:
-        return "make both the same"
-    if isinstance(layer, PER_CHANNEL):
-        return "take `FieldNorm`, or make invariants first, by `NormPool`"
-    if "in_type" in reason:
-        return "make invariants first, by `NormPool`"
-    return "take `NormNonlinearity` or `GatedNonlinearity`, or make invariants first, by `NormPool`"

@@ -66,12 +66,14 @@ class State:
 
 def arguments(layer: nn.Module) -> tuple[str, ...]:
     """Return the names of the arguments of a layer's `forward`, without the first."""
-    return _arguments(type(layer).forward)
+    return (_arguments if torch.compiler.is_compiling() else _remembered)(type(layer).forward)
 
 
-@cache
 def _arguments(forward: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(forward).parameters)[2:]
+
+
+_remembered = cache(_arguments)  # which torch.compile would trace through, with a warning
 
 
 def is_local(layer: nn.Module) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from torch import nn
 from torch_geometric.nn import GINConv, GINEConv, norm
@@ -33,6 +33,8 @@ PER_CHANNEL = (
     *(getattr(norm, name) for name in norm.__all__),
 )
 """Layers that treat channels unlike each other, or mix them, and keep their number."""
+
+_INVARIANTS = "make invariants first, by `NormPool`"
 
 
 def is_trivial(fields: FieldType) -> bool:
@@ -94,20 +96,33 @@ def keeps_type(layer: nn.Module) -> bool:
     return isinstance(layer, (*LINEAR, *REDUCING, TransformerEncoderLayer, *POINTWISE, *PER_CHANNEL))
 
 
-def misfit(layer: nn.Module, given: FieldType) -> str | None:
+class Misfit(NamedTuple):
+    """Why a layer may not act on the channels it is given, and what to do instead."""
+
+    reason: str
+    cure: str
+
+
+def misfit(layer: nn.Module, given: FieldType) -> Misfit | None:
     """Return why a layer may not act on channels of the type `given`, or None."""
     if not is_trivial(given) and isinstance(layer, PER_CHANNEL):
-        return "treats the channels of a copy unlike each other, which does not commute with the representation"
+        return Misfit(
+            "treats the channels of a copy unlike each other, which does not commute with the representation",
+            f"take `FieldNorm`, or {_INVARIANTS}",
+        )
     taken = takes(layer)
     if taken is not None:
-        return None if fits(given, taken) else f"takes {taken}"
+        return None if fits(given, taken) else Misfit(f"takes {taken}", "make both the same")
     if is_trivial(given) or isinstance(layer, LINEAR) or (isinstance(layer, REDUCING) and _adds(layer)):
         return None
     if not isinstance(layer, (*REDUCING, *POINTWISE)):
-        return "states no `in_type`, so that it takes channels that do not transform"
+        return Misfit("states no `in_type`, so that it takes channels that do not transform", _INVARIANTS)
     if given.representation.permutes:
         return None
-    return "acts channel by channel, which does not commute with a representation that mixes them"
+    return Misfit(
+        "acts channel by channel, which does not commute with a representation that mixes them",
+        f"take `NormNonlinearity` or `GatedNonlinearity`, or {_INVARIANTS}",
+    )
 
 
 def needs(layer: nn.Module) -> str | None:

@@ -4,9 +4,10 @@ r"""DiffPool and MinCutPool: each node belongs to every cluster of its graph, to
 
 Law: equivariant to node permutations; the clusters keep their order; graphs of a batch do not mix.
 Source: Ying et al. (2018), Hierarchical Graph Representation Learning with Differentiable Pooling, eq. 3 and 4; Bianchi,
-Grattarola and Alippi (2020), Spectral Clustering with Graph Neural Networks for Graph Pooling; PyG's `dense_diff_pool`
-and `dense_mincut_pool`, which run.
+Grattarola and Alippi (2020), Spectral Clustering with Graph Neural Networks for Graph Pooling; PyG's `dense_diff_pool`,
+which runs.
 Differs: scores are a linear map of the features; the message passing that the papers put into them is a layer before.
+MinCut's fractions 0 / 0 are 0: those of a graph without edges, for which PyG's `dense_mincut_pool` gives NaN.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.dense import dense_diff_pool, dense_mincut_pool
+from torch_geometric.nn.dense import dense_diff_pool
 from torch_geometric.nn.pool.select import SelectOutput
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
@@ -85,6 +86,23 @@ class DensePool(Coarsening):
         return f"{type(self).__name__}({self.in_channels}, {self.num_clusters})"
 
 
+def _mincut_pool(x: Tensor, adjacency: Tensor, scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return features, normalised adjacency, loss of the cut and of orthogonality, as PyG's `dense_mincut_pool`."""
+    s, eye = scores.softmax(-1) * mask[..., None], torch.eye(scores.size(-1), dtype=x.dtype, device=x.device)
+    coarse, gram = s.mT @ adjacency @ s, s.mT @ s
+    kept, whole = (coarse * eye).sum((1, 2)), (s.square().sum(-1) * adjacency.sum(-1)).sum(1)
+    off = coarse * (1 - eye)
+    scale = _one_for_zero(off.sum(-1)).rsqrt()
+    gap = gram / _one_for_zero(gram.norm(dim=(1, 2), keepdim=True)) - eye / eye.norm()
+    cut = -kept / _one_for_zero(whole)
+    return s.mT @ x, scale[:, :, None] * off * scale[:, None], cut.mean(), gap.norm(dim=(1, 2)).mean()
+
+
+def _one_for_zero(x: Tensor) -> Tensor:
+    """Return a divisor that is 1 where `x` is 0, so that 0 / 0 becomes 0, with finite derivatives."""
+    return torch.where(x == 0, torch.ones_like(x), x)
+
+
 class DiffPool(DensePool):
     """Differentiable pooling; the losses are those of link prediction and of the entropy of the assignment.
 
@@ -102,7 +120,7 @@ class DiffPool(DensePool):
 class MinCutPool(DensePool):
     """MinCut pooling; the losses are those of the normalised cut and of the orthogonality of the clusters.
 
-    Arguments, shapes and errors are those of `DensePool`. Every graph needs at least one edge.
+    Arguments, shapes and errors are those of `DensePool`. A graph without edges adds nothing to the loss of the cut.
 
     Example:
         >>> coarse = MinCutPool(4, 2)(torch.rand(5, 4), torch.tensor([[0, 1, 2], [1, 2, 3]]))
@@ -110,4 +128,4 @@ class MinCutPool(DensePool):
         (torch.Size([2, 4]), 0)
     """
 
-    _pool = dense_mincut_pool
+    _pool = _mincut_pool

@@ -12,7 +12,6 @@ Differs: nothing; with torch, whose options and weights these are, it is cross-c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,12 +95,7 @@ class GridConv(SlidingWindow):
         """
         if type(conv) not in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
             raise TypeError(f"`conv` must be a torch.nn.Conv1d, Conv2d or Conv3d, got {type(conv).__name__}")
-        own = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-        options: dict[str, Any] = {name: getattr(conv, name) for name in own}
-        layer = cls(conv.in_channels, conv.out_channels, **options, bias=conv.bias is not None)
-        for name, parameter in conv.named_parameters():
-            layer.register_parameter(name, parameter)
-        return layer.train(conv.training)
+        return cls._sharing(conv, "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
 
     def message(self, x_j: Tensor, counts: tuple[int, ...]) -> Tensor:
         """Weight each message by its tap; the edges are sorted by tap, `counts` of them each."""

@@ -11,7 +11,6 @@ Differs: nothing; a stride goes round a periodic axis, where the result has s ti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,13 +93,9 @@ class GridConvTranspose(OnGrid):
         """
         if type(conv) not in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d):
             raise TypeError(f"`conv` must be a torch.nn.ConvTranspose1d, 2d or 3d, got {type(conv).__name__}")
-        own = ("kernel_size", "stride", "padding", "output_padding", "dilation", "groups")
-        options: dict[str, Any] = {name: getattr(conv, name) for name in own}
-        layer = cls(conv.in_channels, conv.out_channels, **options, bias=conv.bias is not None)
-        for name, parameter in conv.named_parameters():
-            layer.register_parameter(name, parameter)
+        layer = cls._sharing(conv, "kernel_size", "stride", "padding", "output_padding", "dilation", "groups")
         layer._padding_mode = "zeros"
-        return layer.train(conv.training)
+        return layer
 
     def grid(self, structure: Grid) -> Grid:
         """Return the grid of the output's nodes, for the next layer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -61,6 +61,16 @@ class OnGrid(Lowered):
             if getattr(type(self), name) is not getattr(ours, name) or name in self.__dict__:
                 return f"`{name}` is overridden"
         return self._customised()
+
+    @classmethod
+    def _sharing(cls, conv: Any, *options: str) -> Self:
+        """Return the layer of these options, the mode and the very parameters of a convolution of torch's."""
+        build: Any = cls
+        given = {name: getattr(conv, name) for name in options}
+        layer = build(conv.in_channels, conv.out_channels, bias=conv.bias is not None, **given)
+        for name, parameter in conv.named_parameters():
+            layer.register_parameter(name, parameter)
+        return layer.train(conv.training)
 
     def _taps(self, structure: Grid) -> Taps:
         """Return the edges to the nodes of `self.grid(structure)`."""

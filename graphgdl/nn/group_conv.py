@@ -15,13 +15,13 @@ Differs: nothing; also C_2, D_1, D_2, and C_1 (where it is a plain convolution).
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphgdl.groups import Cyclic, Dihedral, FieldType, regular
-from graphgdl.nn.planar_conv import PlanarConv
+from graphgdl.nn.turned_conv import TurnedConv, lattice_group, turned_taps
 
 
-class GroupConv(PlanarConv):
+class GroupConv(TurnedConv):
     """A convolution from regular fields to regular fields.
 
     Args:
@@ -63,20 +63,7 @@ class GroupConv(PlanarConv):
         fields = regular(lattice_group(group))
         in_type, out_type = FieldType(fields, in_multiplicity), FieldType(fields, out_multiplicity)
         super().__init__(in_type, out_type, kernel_size, stride, padding, dilation, padding_mode)
-        self.weight = nn.Parameter(torch.empty(out_multiplicity, in_multiplicity, group.order, *self.kernel_size))
-        self.bias = nn.Parameter(torch.empty(out_multiplicity)) if bias else None
-        self.register_buffer("_entry", self._entries(group), persistent=False)
-        self.reset_parameters()
-
-    def filters(self) -> Tensor:
-        """Return the weights of the taps (c_out, c_in, k, k), the same numbers for each h, turned by it."""
-        turned = self.weight.flatten(2).index_select(2, self._entry.flatten()).unflatten(2, self._entry.shape)
-        # (out, in, h, h', k * k) -> (c_out, c_in, k, k)
-        return turned.transpose(1, 2).reshape(self.out_channels, self.in_channels, *self.kernel_size)
-
-    def biases(self) -> Tensor | None:
-        """Return the bias of each channel (c_out,)."""
-        return None if self.bias is None else self.bias.repeat_interleave(self.out_type.representation.size)
+        self._learn((in_multiplicity, group.order), self._entries(group), bias)
 
     def _entries(self, group: Dihedral) -> Tensor:
         """Return where the weight of (h, h', u) stands among those of (h^-1 h', h^-1 u), int64 (|H|, |H|, k * k)."""
@@ -85,25 +72,3 @@ class GroupConv(PlanarConv):
         seen = [[number[tuple(group.compose(group.inverse(h), k).tolist())] for k in elements] for h in elements]
         taps = turned_taps(group, self.kernel_size[0])
         return torch.tensor(seen)[:, :, None] * taps.size(1) + taps[:, None]
-
-
-def lattice_group(group: Cyclic | Dihedral) -> Cyclic | Dihedral:
-    """Return the group; raise unless it turns the square lattice to itself.
-
-    Raises:
-        TypeError: neither C_n nor D_n.
-        ValueError: another n than 1, 2 or 4.
-    """
-    if not isinstance(group, Dihedral):
-        raise TypeError(f"`group` must be Cyclic(n) or Dihedral(n), got {group}")
-    if group.n not in (1, 2, 4):
-        raise ValueError(f"`group` must turn the square lattice to itself, n = 1, 2 or 4, got {group}")
-    return group
-
-
-def turned_taps(group: Dihedral, size: int) -> Tensor:
-    """Return for each h and each tap u of a square kernel the tap at h^-1 u, int64 (|H|, size * size)."""
-    taps = torch.cartesian_prod(torch.arange(size), torch.arange(size))
-    twice = 2 * taps - (size - 1)  # offsets from the centre, doubled
-    back = [twice @ group.matrix(h).to(torch.int64) for h in group.elements()]  # rows times R are R^T u
-    return torch.stack([(turned + size - 1) // 2 @ torch.tensor([size, 1]) for turned in back])

@@ -9,15 +9,11 @@ Differs: nothing.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
 from graphgdl.groups import Cyclic, Dihedral, FieldType, regular, scalars
-from graphgdl.nn.group_conv import lattice_group, turned_taps
-from graphgdl.nn.planar_conv import PlanarConv
+from graphgdl.nn.turned_conv import TurnedConv, lattice_group, turned_taps
 
 
-class GroupLiftingConv(PlanarConv):
+class GroupLiftingConv(TurnedConv):
     """A convolution from ordinary channels to regular fields: every filter in all its turns.
 
     Args:
@@ -36,6 +32,7 @@ class GroupLiftingConv(PlanarConv):
         ValueError: a group that does not turn the lattice to itself; options that do not fit each other, the grid or `x`.
 
     Example:
+        >>> import torch
         >>> from graphgdl.domains import Grid
         >>> from graphgdl.groups import Cyclic
         >>> conv = GroupLiftingConv(1, 1, 3, Cyclic(4), padding=1, bias=False)
@@ -60,17 +57,4 @@ class GroupLiftingConv(PlanarConv):
     ) -> None:
         in_type, out_type = scalars(in_channels), FieldType(regular(lattice_group(group)), out_multiplicity)
         super().__init__(in_type, out_type, kernel_size, stride, padding, dilation, padding_mode)
-        self.weight = nn.Parameter(torch.empty(out_multiplicity, in_channels, *self.kernel_size))
-        self.bias = nn.Parameter(torch.empty(out_multiplicity)) if bias else None
-        self.register_buffer("_entry", turned_taps(group, kernel_size), persistent=False)
-        self.reset_parameters()
-
-    def filters(self) -> Tensor:
-        """Return the weights of the taps (c_out, c_in, k, k), each filter turned by every h."""
-        turned = self.weight.flatten(2).index_select(2, self._entry.flatten()).unflatten(2, self._entry.shape)
-        # (out, in, h, k * k) -> (c_out, c_in, k, k)
-        return turned.transpose(1, 2).reshape(self.out_channels, self.in_channels, *self.kernel_size)
-
-    def biases(self) -> Tensor | None:
-        """Return the bias of each channel (c_out,)."""
-        return None if self.bias is None else self.bias.repeat_interleave(self.out_type.representation.size)
+        self._learn((in_channels,), turned_taps(group, kernel_size), bias)

@@ -27,6 +27,8 @@ from graphgdl.testing.curves import Curve, directions
 from graphgdl.testing.paths import Path
 
 Features = Callable[[Tensor], Tensor]
+PAIRS = 2**22
+"""Number of distances that are in memory at a time, 32 MiB."""
 
 
 class NeighbourLabels:
@@ -74,8 +76,12 @@ class NeighbourLabels:
 
     def look_up(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean label (n, t) of the nearest known samples, and the mean distance (n,) to them."""
-        near = torch.cdist(self._described(samples), self.known).topk(self.k, dim=1, largest=False)
-        return self.known_targets[near.indices].mean(dim=1), near.values.mean(dim=1)
+        found = []
+        for block in self._described(samples).split(max(1, PAIRS // self.known.size(0))):
+            near = torch.cdist(block, self.known).topk(self.k, dim=1, largest=False)
+            found.append((self.known_targets[near.indices].mean(dim=1), near.values.mean(dim=1)))
+        labels, distances = zip(*found)
+        return torch.cat(labels), torch.cat(distances)
 
     def loss(self, predicted: Tensor) -> Tensor:
         """Return the loss of each prediction for the tested samples, (n,)."""

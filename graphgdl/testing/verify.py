@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -103,10 +104,11 @@ def verify(
     before a softmax); they need not change the output.
 
     Returns:
-        One verdict for each law.
+        One verdict for each law; one that only some inputs state is proved on the first of these, and says so.
 
     Raises:
-        ValueError: the module states no law on `data`; another number of modules than of inputs.
+        ValueError: the module states no law on `data`, or a limit not on each input; another number of modules than of
+            inputs.
 
     Example:
         >>> from graphgdl.nn import GraphConv
@@ -120,7 +122,7 @@ def verify(
         raise ValueError(f"`module` must be one, or one for each input, got {len(modules)} with {len(family)} inputs")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        stated = list(zip(*map(laws, modules, family)))
+        stated = _matched(list(map(laws, modules, family)))
         if not stated:
             raise ValueError(
                 f"`module` {type(modules[0]).__name__} states no law on {family[0]}; see `graphgdl.groups.Law`"
@@ -129,14 +131,33 @@ def verify(
         return [_verdict(modules, family, each, dtypes, call, options) for each in stated]
 
 
+def _matched(stated: Sequence[Sequence[Law]]) -> list[dict[int, Law]]:
+    """Return each law by the inputs that state it: of one statement and kind, and the n-th of these."""
+    found: dict[tuple[Any, ...], dict[int, Law]] = {}
+    for i, laws in enumerate(stated):
+        times: Counter[tuple[Any, ...]] = Counter()
+        for law in laws:
+            key = (law.statement, law.kind, law.invariant)
+            times[key] += 1
+            found.setdefault((*key, times[key]), {})[i] = law
+    return list(found.values())
+
+
 def _verdict(
     modules: list[nn.Module],
     family: list[Data],
-    laws: Sequence[Law],
+    stated: dict[int, Law],
     dtypes: Sequence[torch.dtype],
     call: Call,
     options: dict[str, Any],
 ) -> Verdict:
+    laws = list(stated.values())
+    where = f"on {len(laws)} of {len(family)} inputs" if len(laws) < len(family) else ""
+    if where and laws[0].kind == "limit":
+        raise ValueError(
+            f"`module` states the limit {laws[0].statement!r} {where}; it must on each, so that its order can be fitted"
+        )
+    modules, family = [modules[i] for i in stated], [family[i] for i in stated]
     module, law, seed, failures = modules[0], laws[0], options["seed"], list[str]()
     inert = [f"{name}.{key}".lstrip(".") for name, part in module.named_modules() for key in getattr(part, "inert", ())]
     asked = dtypes[:1] if law.kind == "distribution" else dtypes
@@ -162,7 +183,7 @@ def _verdict(
     errors = {dtype: result.error for dtype, result in found.items()}
     return Verdict(
         type(module).__name__,
-        law.statement,
+        f"{law.statement}, {where}" if where else law.statement,
         law.kind,
         law.invariant,
         errors.get(torch.float64),

@@ -7,6 +7,7 @@ import io
 import itertools
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -112,6 +113,25 @@ def test_batch_is_block_diagonal(structure: Structure) -> None:
     assert type(structure).concat([structure, structure]).num_edges == 2 * structure.num_edges
 
 
+def test_a_union_gives_its_parts_back(structure: Structure) -> None:
+    """What moves a structure keeps the parts."""
+    parts = [structure, structure[0], type(structure).concat([structure] * 2), structure]
+    union = type(structure).concat(parts)
+    for twin in (union, copy.deepcopy(union), pickle.loads(pickle.dumps(union)), pytree.tree_map(torch.clone, union)):
+        assert [twin[i] for i in range(len(parts))] == parts
+        with pytest.raises(IndexError, match=rf"`index` must lie in 0 .. {len(parts) - 1}, got {len(parts)}"):
+            twin[len(parts)]
+
+
+@pytest.mark.parametrize("none", [Complete([0]), Chain([0]), Grid((2, 3), ptr=[0])])
+def test_a_structure_of_no_graphs(none: Structure) -> None:
+    one = Grid((2, 3)) if isinstance(none, Grid) else type(none)(6)
+    assert none.edge_index.shape == (2, 0)
+    assert type(none).concat([none, none]).sizes == ()
+    union = type(none).concat([none, one, none])
+    assert [union[i] for i in range(3)] == [none, one, none]
+
+
 def test_grid_with_an_empty_axis() -> None:
     assert dense(Grid((0, 3), periodic=(False, True))).shape == (0, 0)
     assert dense(Grid((3, 0), diagonal=True)).shape == (0, 0)
@@ -193,11 +213,48 @@ def test_data_loader_of_unequal_sizes(workers: int) -> None:
     assert batch.to("meta").structure.device.type == "meta"
 
 
-def test_in_memory_dataset_gives_the_structures_back() -> None:
-    data, slices = InMemoryDataset.collate(DATA)
-    assert isinstance(data, StructuredData)
-    assert data.structure[1] == DATA[1].structure
-    assert slices["structure"].tolist() == [0, 1, 2, 3]
+def same(ours: StructuredData, other: StructuredData) -> bool:
+    return ours.structure == other.structure and torch.equal(ours.x, other.x)
+
+
+def test_data_of_several_graphs_round_trip(structure: Structure) -> None:
+    """Data of several graphs, of one, of a batch; batched, batched again, and what came out of a batch batched anew."""
+    kinds = [structure, structure[0], type(structure).concat([structure] * 2)]
+    items = [StructuredData(torch.rand(kind.num_nodes, 1), kind) for kind in kinds]
+    batch = Batch.from_data_list(items)
+    assert batch.num_graphs == 3
+    assert all(map(same, batch.to_data_list(), items))
+    assert all(map(same, batch[1:], items[1:]))
+    batches = [batch, Batch.from_data_list(items[:2])]
+    nested = Batch.from_data_list(batches)
+    assert nested.structure == type(structure).concat([*kinds, *kinds[:2]])
+    assert nested.batch.tolist() == torch.cat([batch.batch, batches[1].batch + 3]).tolist()
+    assert all(map(same, nested.to_data_list(), batches))
+    assert all(map(same, Batch.from_data_list(nested.to_data_list()).to_data_list(), batches))
+    assert all(map(same, Batch.from_data_list([nested, nested]).to_data_list(), [nested, nested]))
+
+
+class Items(InMemoryDataset):
+    def __init__(self, items: list[StructuredData]) -> None:
+        super().__init__()
+        self.data, self.slices = self.collate(items)
+
+
+def test_in_memory_dataset_gives_the_structures_back(structure: Structure, tmp_path: Path) -> None:
+    items = [StructuredData(torch.rand(s.num_nodes, 1), s) for s in (structure, structure[0], structure)]
+    dataset = Items(items)
+    assert all(map(same, dataset, items))
+    dataset.save(items, str(tmp_path / "items.pt"))
+    dataset.load(str(tmp_path / "items.pt"), StructuredData)
+    assert all(map(same, dataset, items))
+
+
+def test_the_empty_graph_at_the_end_of_a_batch_counts() -> None:
+    batch = Batch.from_data_list([StructuredData(torch.ones(n, 1), Complete(n)) for n in (2, 0)])
+    empty = Batch.from_data_list([StructuredData(torch.ones(0, 1), Complete(0))])
+    nested = Batch.from_data_list([batch, empty, batch])
+    assert nested.batch.tolist() == [0, 0, 3, 3]
+    assert torch.equal(nested.batch, nested.structure.batch)
 
 
 def test_with_edges_is_a_plain_graph() -> None:

@@ -154,6 +154,46 @@ def test_losses_are_those_of_pyg():
         torch.testing.assert_close(coarse.x, out[0])
 
 
+PAIR = [[0, 1], [1, 0]]
+SMALL = {
+    "no edges": (4, [[], []], None),
+    "a node": (1, [[], []], None),
+    "a loop": (1, [[0], [0]], None),
+    "a graph without edges first": (5, [[3, 4], [4, 3]], [0, 0, 0, 1, 1]),
+    "a node last": (3, PAIR, [0, 0, 1]),
+    "an empty graph between": (3, PAIR, [0, 0, 2]),
+    "only nodes": (3, [[], []], [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("pool", [*pools(), DiffPool(C, 1).double(), MinCutPool(C, 1).double()], ids=str)
+def test_small_graphs(pool, name):
+    n, edges, batch = SMALL[name]
+    edges = torch.tensor(edges, dtype=torch.int64)
+    x = torch.randn(n, C, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    weight = torch.ones(edges.size(1), dtype=torch.float64, requires_grad=True)
+    coarse = pool(x, edges, None if batch is None else torch.tensor(batch), weight)
+    back = Unpool()(coarse.x, coarse.select)
+    loss = coarse.x.sin().sum() + coarse.edge_weight.sin().sum() + back.cos().sum() + (coarse.loss or 0)
+    leaves = [x, weight, *pool.parameters()]
+    found = [coarse.x, coarse.edge_weight, back, loss, *torch.autograd.grad(loss, leaves, materialize_grads=True)]
+    assert all(values.isfinite().all() for values in found)
+
+
+def test_a_graph_without_edges_has_no_cut():
+    pool, whole, bare = MinCutPool(C, 3).double(), graph(), graph(1)
+    bare.edge_index, bare.edge_weight = bare.edge_index[:, :0], bare.edge_weight[:0]
+    adjacency = torch.zeros(1, N, N, dtype=torch.float64)
+    _, _, cut, orthogonality = dense_mincut_pool(bare.x[None], adjacency, pool.lin(bare.x)[None])
+    alone = coarsen(pool, bare)
+    assert cut.isnan()
+    torch.testing.assert_close(alone.loss, orthogonality)
+    assert not alone.edge_weight.any()
+    both = coarsen(pool, Batch.from_data_list([whole, bare]))
+    torch.testing.assert_close(both.loss, (coarsen(pool, whole).loss + orthogonality) / 2)
+
+
 def test_top_k_is_pygs():
     data, ours = graph(), TopKPool(C, 0.5).double()
     theirs = TopKPooling(C, 0.5).double()

@@ -133,6 +133,7 @@ def test_batches_equal_their_graphs_one_by_one():
         "GCNConv",
         "GraphConv-max-weight",
         "SAGEConv-max",
+        "GINConv",
         "GINEConv",
         "GATConv-edge",
         "GATv2Conv",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path as File
 
@@ -83,6 +84,24 @@ def test_neighbours_are_the_nearest_by_loops() -> None:
         for i in tested
     ]
     assert data.chance(votes) == pytest.approx(sum(every) / len(every))
+
+
+@pytest.mark.parametrize("pairs", [1, 900, 2**22])
+def test_neighbours_are_looked_up_in_blocks(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many distances fit, what is found is that of all at once, and no more than so many are there."""
+    x, generator = points(150)
+    data = NeighbourLabels(x, torch.randn(150, generator=generator, dtype=torch.float64), k=3)
+    asked = torch.randn(101, 2, generator=generator, dtype=torch.float64)
+    near = (asked[:, None] - data.known).norm(dim=2).topk(3, largest=False)
+    cdist, sizes = torch.cdist, []
+    monkeypatch.setattr(sys.modules[NeighbourLabels.__module__], "PAIRS", pairs)
+    monkeypatch.setattr(torch, "cdist", lambda *ends: sizes.append(cdist(*ends).numel()) or cdist(*ends))
+    labels, distances = data.look_up(asked)
+    torch.testing.assert_close(labels, data.known_targets[near.indices].mean(1))
+    torch.testing.assert_close(distances, near.values.mean(1))
+    assert sum(sizes) == 101 * 75
+    assert max(sizes) <= max(pairs, 75)
+    assert [part.shape for part in data.look_up(asked[:0])] == [(0, 1), (0,)]
 
 
 def test_p_values_are_those_of_all_exchanges() -> None:

@@ -295,3 +295,28 @@ def test_vectors() -> None:
 
     data = Data(pos=torch.randn(4, 3), edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]))
     assert only(Displacement(), data).holds
+
+
+class Grows(Square):
+    """States its limit from so many nodes on, and permutations on the finest input alone, before it."""
+
+    def __init__(self, coarsest: int) -> None:
+        super().__init__()
+        self.coarsest = coarsest
+
+    def laws(self, data: Data) -> tuple[Law, ...]:
+        n = data.num_nodes
+        more = (Law(Permutation(n), "permutations"),) if n == 64 else ()
+        return more + (super().laws(data) if n >= self.coarsest else ())
+
+
+def test_laws_are_matched_by_what_they_state() -> None:
+    """A law of one input is proved there and says so; it neither hides another, nor is it taken for another."""
+    family = [circle(n) for n in (16, 32, 64)]
+    limit, more = verify(Grows(16), family, draws=8)
+    assert (limit.law, limit.kind) == ("real shifts", "limit")
+    assert limit.holds
+    assert (more.law, more.kind) == ("permutations, on 1 of 3 inputs", "exact")
+    assert more.holds, more.failures
+    with pytest.raises(ValueError, match=r"`module` states the limit 'real shifts' on 2 of 3 inputs; it must on each"):
+        verify(Grows(32), family)
