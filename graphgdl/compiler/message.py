@@ -7,10 +7,12 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
@@ -68,6 +70,7 @@ _programs: dict[str, Differentiable | str] = {}
 _marks: set[str] = set()  # programs that a class of `_LIBRARIES` proved
 _LIBRARIES = {"torch", "torch_geometric", "graphgdl"}
 _PAIR = (tuple, list)
+_FIXED = (int, float, complex, str, bytes, np.generic, Enum, torch.dtype, torch.device)
 _lock = threading.RLock()  # one message is recorded at a time
 
 
@@ -154,12 +157,19 @@ def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edge
         if isinstance(value, Tensor):
             parts += name, *_signature(value, sizes)
         elif isinstance(value, _PAIR):
-            parts += name, len(value), is_twice(value)
+            parts += name, type(value), len(value), is_twice(value)
             for side in value:
-                parts += _signature(side, sizes) if isinstance(side, Tensor) else (side, type(side))
+                parts += _signature(side, sizes) if isinstance(side, Tensor) else _plain(side)
         else:
-            parts += name, value, type(value)
+            parts += name, *_plain(value)
     return tuple(parts)
+
+
+def _plain(value: Any) -> Key:
+    """Return a value that never changes; others are the same object still when they have changed."""
+    if value is None or isinstance(value, _FIXED):
+        return value, type(value)
+    raise TypeError
 
 
 def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:

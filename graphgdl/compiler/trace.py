@@ -97,7 +97,7 @@ def unflatten(inputs: dict[str, Any], flat: dict[str, Tensor]) -> dict[str, Any]
     return {
         name: (flat[f"{name}.0"],) * 2
         if is_twice(value)
-        else tuple(flat.get(f"{name}.{k}", v) for k, v in enumerate(value))
+        else (list if isinstance(value, list) else tuple)(flat.get(f"{name}.{k}", v) for k, v in enumerate(value))
         if isinstance(value, tuple | list)
         else flat.get(name, value)
         for name, value in inputs.items()
