@@ -24,7 +24,7 @@ from .derive import Differentiable
 from .guards import Guard
 from .ir import Program
 from .prove import fingerprint, prove
-from .tape import Refused
+from .tape import Refused, unhooked
 from .trace import FLOATS, HALVES, Recording, flatten, is_twice, record, rows_of, twin
 from .translate import translate
 
@@ -107,7 +107,8 @@ def compiled(
                 return variant
         if known.count >= MOST_VARIANTS:
             return Variant(reason=f"its options or kinds of inputs changed more than {MOST_VARIANTS} times")
-        variant = _made(layer, step, edge_index.device, num_src, num_dst, num_edges, inputs)
+        with unhooked():
+            variant = _made(layer, step, edge_index.device, num_src, num_dst, num_edges, inputs)
         if variant.guard is not None:
             known.count += 1
             known.by_key[key] = [variant, *known.by_key.get(key, ())]
