@@ -31,6 +31,8 @@ class Layout:
 
     def axis(self, dim: int) -> int:
         """Return the feature axis of a dimension that is not the rows'."""
+        if self.fold > 1 and self.row:
+            raise Refused("edges or nodes are folded with features")
         return dim if self.row is None or self.fold > 1 or dim < self.row else dim - 1
 
 

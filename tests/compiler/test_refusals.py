@@ -185,6 +185,21 @@ def folds_edges_the_wrong_way(self, x_j):
     return x_j.view(-1, 2).view(2, -1).t().reshape(-1, 4)
 
 
+@case("folded with features")
+def weighs_edges_folded_with_features(self, x_j):
+    return (x_j.view(-1, 2).t() * self.weight[:2].view(2, 1)).t().reshape(-1, 4)
+
+
+@case("folded with features")
+def sums_edges_folded_with_features(self, x_j):
+    return x_j * x_j.view(-1, 2).t().sum(0).view(-1, 2).repeat(1, 2)
+
+
+@case()
+def linear_map_of_vectors(self, x_j):
+    return F.linear(x_j.view(-1, 2, 2), self.weight.view(2, 2)).flatten(1).tanh()
+
+
 @case()
 def merges_edges_and_back(self, x_j):
     return (x_j.view(-1) * 2).view(-1, 4)
