@@ -134,6 +134,7 @@ class Arrays:
     def _pointwise(self, op: str, value: Value, *args: Any) -> Array:
         """Apply a pointwise op of the loop program to tensors and numbers, as torch broadcasts them."""
         shape, result = value.meta.shape, self._number(value.meta, value.args)
+        op = "and" if op == "mul" and result == "bool" else op
         if op in ("and", "or", "not") and result != "bool":
             raise Refused("it computes with the bits of numbers")
         operand = result if result != "bool" else self._common(args)

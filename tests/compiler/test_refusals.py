@@ -309,9 +309,11 @@ def special_function(self, x_j):
     return torch.special.i0(x_j)
 
 
-@case("is not understood")
+@case()
 def asks_for_nan(self, x_j):
-    return torch.where(torch.isnan(x_j), 0.0, x_j)
+    odd = torch.where(x_j > 1, torch.nan, torch.where(x_j > 0.5, torch.inf, torch.where(x_j < -1, -torch.inf, x_j)))
+    kept = torch.where(torch.isnan(odd), 2.0, odd).masked_fill(torch.isinf(odd), 3.0)
+    return torch.cat([kept, torch.where(torch.isfinite(odd), x_j, 4.0), odd.nan_to_num(5.0, 6.0, 7.0)], -1)
 
 
 @case()

@@ -42,6 +42,13 @@ def constant_tensor(self, x_j):
 
 
 @case()
+def numbers_where_the_features_are(self, x_j):
+    here = {"dtype": x_j.dtype, "device": x_j.device}
+    scale = torch.arange(4, **here) + torch.linspace(0, 1, 4, **here) + torch.tensor([1.0, 2.0, -1.0, 0.5], **here)
+    return x_j @ torch.eye(4, **here) * scale + torch.arange(4).to(x_j) * x_j.new_tensor(2.0) + x_j.new_full((4,), 3.0)
+
+
+@case()
 def infinite_constant(self, x_j):
     return torch.where(x_j > 0, x_j, torch.tensor(float("-inf"), dtype=x_j.dtype)).exp()
 
