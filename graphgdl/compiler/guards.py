@@ -21,6 +21,7 @@ from .tape import Refused
 METHODS = ("message", "aggregate", "update", "edge_update")
 _INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
 _OWN = frozenset(type("_Plain", (MessagePassing,), {})().__dict__) - {"training", "node_dim", "flow"}
+_OWN |= {"_lowering", "_record"}  # which lowering runs, and notes of it
 _LIBRARIES = {
     "torch",
     "torch_geometric",
@@ -43,10 +44,10 @@ class Guard:
     """What a message may read of a layer; `holds` tells whether all of it is as it was.
 
     Seen are the attributes of the layer, of its modules and of the objects they hold; the contents of lists, dicts and
-    sets; parameters and buffers by shape, dtype, device and whether they need a gradient, and which of them are the
-    same; hooks on modules; of classes, methods and functions that are not a library's (torch, PyG, Python's own):
-    attributes, closures, and the globals they name, also in the user's modules; NumPy arrays. Not seen are the insides of
-    other objects with neither `__dict__` nor `__slots__`.
+    sets; parameters, buffers and other tensors by shape, dtype, device and whether they need a gradient, and which of
+    them are the same; hooks on modules; of classes, methods and functions that are not a library's (torch, PyG, Python's
+    own): attributes, closures, and the globals they name, also in the user's modules; NumPy arrays. Not seen are the
+    insides of other objects with neither `__dict__` nor `__slots__`.
 
     Args:
         layer: the layer; it is not kept alive by reference to itself.
@@ -113,13 +114,20 @@ class Guard:
     def _module(self, path: str, module: nn.Module, effects: set[str]) -> None:
         own = module.__dict__
         hidden = _INTERNAL | effects | (_OWN if isinstance(module, MessagePassing) else frozenset())
-        self._store(own, [name for name in own if name not in hidden])
+        seen = [name for name in own if name not in hidden]
+        self._store(own, [name for name in seen if type(own[name]) is not Tensor])
         self._store(module._modules, list(module._modules))
         self._effects += [(own, name, type(own.get(name))) for name in effects]
-        for store in (module._parameters, module._buffers):
-            if store:
-                self._tensors.append((store, len(store), [(name, _signature(t)) for name, t in store.items()]))
-            for name, tensor in store.items():
+        attributes = [name for name in seen if type(own[name]) is Tensor]
+        for store, names in (
+            (module._parameters, [*module._parameters]),
+            (module._buffers, [*module._buffers]),
+            (own, attributes),
+        ):
+            if names:
+                self._tensors.append((store, len(store), [(name, _signature(store[name])) for name in names]))
+            for name in names:
+                tensor = store[name]
                 if tensor is not None and id(tensor) in self._places:
                     self._ties.append((store, name, *self._places[id(tensor)]))
                 self._places.setdefault(id(tensor), (store, name))

@@ -211,6 +211,9 @@ def _made(
             for k, (name, source) in enumerate(zip(recording.inputs, sources))
             if name[0] != "seed"
         ]
+        for _, (kind, name), tensor in given:
+            if kind == "state":
+                _check(name, tensor, device)
         half = _half(given)
         wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
         key = hashlib.sha256(
@@ -311,7 +314,8 @@ def _source(layer: nn.Module, kind: str, name: str, device: torch.device, seed: 
         return lambda _: torch.randint(-(2**63), 2**63 - 1, (), device=device) if seed is None else seed
     path, _, last = name.rpartition(".")
     module = layer.get_submodule(path)
-    store = module._parameters if last in module._parameters else module._buffers
+    stores = (module._parameters, module._buffers, module.__dict__)
+    store = next(s for s in stores if last in s)
     return lambda _: store[last]  # type: ignore[return-value]
 
 

@@ -120,7 +120,7 @@ def prove(
                     finite = all(torch.equal(a.isfinite(), b.isfinite()) for a, b in zip(found, expected))
                     if len(apart) == edge_index.size(1) or not finite:
                         raise
-                    graphs.append(graph._replace(edges=tuple(zip(*apart))))
+                    graphs.append(graph._replace(edges=(tuple(s for s, _ in apart), tuple(d for _, d in apart))))
 
 
 def _numbers(dtype: torch.dtype, shape: tuple[int, ...], positive: bool, tied: bool, generator: Generator) -> Tensor:

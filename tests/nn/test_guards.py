@@ -186,6 +186,42 @@ def test_an_unchanged_layer_is_recorded_once(monkeypatch):
         layer(X)
 
 
+def test_explaining_records_nothing_anew(monkeypatch):
+    layer, calls = made(), []
+    layer.lowering = "auto"
+    explain_lowering(layer, X)
+    monkeypatch.setattr("graphgdl.compiler.message.record", lambda *args: calls.append(1))
+    for layer.lowering in ("auto", "compiled", "auto"):
+        explain_lowering(layer, X)
+        layer(X)
+    assert not calls
+
+
+def test_a_tensor_that_is_a_plain_attribute(monkeypatch):
+    class Scales(Lowered, MessagePassing):
+        def message(self, x_j):
+            return x_j * self.scale
+
+    layer, factor = Scales(), torch.rand(4, dtype=torch.float64, requires_grad=True)
+    received = torch.zeros_like(X).index_add(0, EDGES[1], X[EDGES[0]])
+    layer.lowering = "compiled"
+    layer.scale = factor * 2
+    layer.propagate(EDGES, x=X)
+    monkeypatch.setattr("graphgdl.compiler.message.record", None)
+    layer.scale = factor * 3  # as a model that makes the weights of a layer does at each call
+    out = layer.propagate(EDGES, x=X)
+    close(out, received * factor * 3)
+    close(torch.autograd.grad(out.sum(), factor)[0], 3 * received.sum(0))
+    layer.scale = factor.detach().clone()
+    monkeypatch.undo()
+    layer.propagate(EDGES, x=X)
+    layer.scale.add_(1)
+    close(layer.propagate(EDGES, x=X), received * (factor + 1))
+    layer.scale = torch.arange(4)
+    with pytest.raises(ValueError, match=r"`scale` is torch\.int64, not floating point"):
+        layer.propagate(EDGES, x=X)
+
+
 def test_going_back_finds_the_first_recording_again(monkeypatch):
     layer, calls = made(), []
     layer(X)
