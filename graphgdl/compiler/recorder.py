@@ -209,15 +209,16 @@ class Recorder(TorchDispatchMode):
             raise Refused(f"{func} changes an input in place")
         if self._storages[_memory(target)] > 1:
             raise Refused(f"{func} changes a tensor of which views exist")
-        if not torch.is_grad_enabled() and not self._ignore_detach and not has_no_gradient(self.value(target)):
-            raise Refused(f"{func} changes a tensor in place behind the gradient's back")
         packet = getattr(aten, name[:-1], None)
         pure = None if packet is None else getattr(packet, func._overloadname, None)
         if name == "copy_":
             pure = aten.copy.default
         if pure is None:
             raise Refused(f"{func} changes a tensor in place")
-        self._of[id(target)] = self.value(self._without_gradient(self.record(pure, args, kwargs)))
+        made = self._without_gradient(self.record(pure, args, kwargs))
+        if not torch.is_grad_enabled() and not self._ignore_detach and not has_no_gradient(self.value(target)):
+            made = self.record(movers.graft, (target, made))  # autograd does not see the change
+        self._of[id(target)] = self.value(made)
         return target
 
     def _several(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -61,7 +61,20 @@ def derivative_of_its_own(self, x_j):
     return Sevenfold.apply(x_j)
 
 
-@case("behind the gradient's back")
+@case()
+def cosine_of_an_angle(self, x_i, x_j):
+    return F.cosine_similarity(x_i, x_j.clamp(min=0), dim=-1).unsqueeze(-1) * x_j
+
+
+@case("gradient differs from that of the message path in the proof")
+def in_place_on_what_a_derivative_needs(self, x_j):
+    h = x_j.exp()
+    with torch.no_grad():
+        h.mul_(3)
+    return h
+
+
+@case()
 def in_place_without_gradient(self, x_j):
     h = x_j * 2
     with torch.no_grad():
