@@ -31,6 +31,8 @@ class Layout:
 
     def axis(self, dim: int) -> int:
         """Return the feature axis of a dimension that is not the rows'."""
+        if self.fold > 1 and self.row:
+            raise Refused("edges or nodes are folded with features")
         return dim if self.row is None or self.fold > 1 or dim < self.row else dim - 1
 
 
@@ -132,6 +134,7 @@ class Arrays:
     def _pointwise(self, op: str, value: Value, *args: Any) -> Array:
         """Apply a pointwise op of the loop program to tensors and numbers, as torch broadcasts them."""
         shape, result = value.meta.shape, self._number(value.meta, value.args)
+        op = "and" if op == "mul" and result == "bool" else op
         if op in ("and", "or", "not") and result != "bool":
             raise Refused("it computes with the bits of numbers")
         operand = result if result != "bool" else self._common(args)

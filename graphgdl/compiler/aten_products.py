@@ -15,7 +15,7 @@ class Products(Arrays):
         left, right, p = self._arg(a), self._arg(b), self.p
         if left.row in (None, 0) and right.row is None:
             node = p.mm(left.node, right.node)
-        elif left.row == 1 and right.row == 0 and left.fold == right.fold == 1:
+        elif left.row == 1 and right.row == 0 and left.fold == right.fold:
             node = p.mmt(left.node, right.node)
         elif left.row is None and right.row == 1 and right.fold == 1:
             node = p.mm(right.node, p.permute(left.node, (1, 0)))

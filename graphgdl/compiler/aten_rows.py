@@ -102,6 +102,9 @@ class Rows(Positions):
     def _eid(self, value: Value, x: Any) -> Array:
         return self._placed(self.p.eid(), value.meta.shape)
 
+    def _graft(self, value: Value, x: Any, new: Any) -> Array:
+        return self._arg(new)
+
     def _uniform(self, value: Value, x: Any, seed: Any, stream: int) -> Array:
         out = layout(value.meta.shape)
         if out.row != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from .arrays import Array, Arrays, layout
@@ -30,6 +31,8 @@ class Views(Arrays):
     def _permute(self, value: Value, x: Any, dims: Sequence[int]) -> Array:
         array = self._arg(x)
         dims = [d % len(array.shape) for d in dims]
+        if array.fold > 1 and dims == [1, 0]:  # the features stay as they are: read by products alone, and turned back
+            return Array(array.node, tuple(value.meta.shape), replace(array.layout, row=dims.index(array.row or 0)))
         if array.fold > 1 and dims[0] != 0:
             raise Refused("edges folded with features are moved")
         axes = [array.layout.axis(d) for d in dims if d != array.row or array.fold > 1]

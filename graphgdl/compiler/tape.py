@@ -7,6 +7,7 @@ dimension comes near, so what a recorded op did to rows can be read off its shap
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,11 @@ LARGEST_DIMENSION = 1_000_000  # of features: what is larger counts nodes or edg
 
 class Refused(Exception):
     """The compiler does not understand a message; the text is the reason, and the message path runs."""
+
+
+def unhooked() -> AbstractContextManager[None]:
+    """Return a context in which autograd saves tensors as they are, whatever checkpoints and their like hooked in."""
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
 
 
 @dataclass(eq=False, slots=True)
@@ -90,7 +96,7 @@ class Tape:
         recorder = Recorder(ignore_detach=True)
         inputs = [torch.empty_like(v.meta).requires_grad_(k in wanted) for k, v in enumerate(self.inputs)]
         recorder.inputs(*inputs, *cotangents)
-        with recorder, torch.enable_grad():
+        with recorder, torch.enable_grad(), unhooked():
             outputs = [o for o in self.replay(inputs, recorder.constant) if o is not None]
             pairs = [(outputs[k], c) for k, c in zip(present, cotangents) if outputs[k].requires_grad]
             if not pairs:

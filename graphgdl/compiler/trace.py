@@ -27,7 +27,8 @@ class Recording:
 
     Attributes:
         tape: its inputs are the edge index and `inputs`.
-        inputs: kind and name of each: ('input', argument of propagate), ('state', parameter or buffer), ('seed', '').
+        inputs: kind and name of each: ('input', argument of propagate), ('state', parameter, buffer
+            or other tensor of a module), ('seed', '').
         single: whether the result is one tensor; otherwise a tuple of `returned` tensors.
         effects: attributes that the message sets to tensors: (name of module, name of attribute), after the results.
     """
@@ -42,10 +43,22 @@ class Recording:
 _CONTAINERS = (list, dict, set)
 
 
+def state_of(layer: nn.Module) -> dict[str, Tensor]:
+    """Return parameters, buffers, and tensors that are plain attributes of modules; one in several places once."""
+    found = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
+    seen = set(map(id, found.values()))
+    for path, module in layer.named_modules():
+        for name, value in module.__dict__.items():
+            if type(value) is Tensor and id(value) not in seen:
+                seen.add(id(value))
+                found[f"{path}.{name}" if path else name] = value
+    return found
+
+
 def twin(layer: MessagePassing, widened: torch.dtype | None = None) -> MessagePassing:
     """Return a copy of a layer with tensors of its own, those of dtype `widened` as float32."""
     copies: dict[int, Tensor] = {}
-    for tensor in [*layer.parameters(), *layer.buffers()]:
+    for tensor in state_of(layer).values():
         copy = tensor.detach().clone()
         copy = copy.float() if copy.dtype == widened else copy
         copies[id(tensor)] = _like(tensor, copy).requires_grad_(tensor.requires_grad)
@@ -66,6 +79,7 @@ def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Modul
         return made[module]
     copy = made[module] = object.__new__(type(module))
     copy.__dict__.update({n: v.copy() if type(v) in _CONTAINERS else v for n, v in module.__dict__.items()})
+    copy.__dict__.update({n: stand_ins[id(v)] for n, v in module.__dict__.items() if type(v) is Tensor})
     for store in ("_parameters", "_buffers"):
         tensors = module.__dict__[store]
         copy.__dict__[store] = {n: None if t is None else stand_ins[id(t)] for n, t in tensors.items()}
@@ -97,7 +111,7 @@ def unflatten(inputs: dict[str, Any], flat: dict[str, Tensor]) -> dict[str, Any]
     return {
         name: (flat[f"{name}.0"],) * 2
         if is_twice(value)
-        else tuple(flat.get(f"{name}.{k}", v) for k, v in enumerate(value))
+        else (list if isinstance(value, list) else tuple)(flat.get(f"{name}.{k}", v) for k, v in enumerate(value))
         if isinstance(value, tuple | list)
         else flat.get(name, value)
         for name, value in inputs.items()
@@ -169,8 +183,7 @@ def record(
 
     edge_index = torch.empty((2, EDGES), dtype=torch.int64, device="meta")
     stand_ins = {name: meta(tensor, rows[name]) for name, tensor in flat.items()}
-    # a tensor that is shared by several modules is one input
-    state = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
+    state = state_of(layer)
     state_meta = {name: _like(tensor, meta(tensor, None)) for name, tensor in state.items()}
     seed = torch.empty((), dtype=torch.int64, device="meta")
     recorder.inputs(edge_index, *stand_ins.values(), *state_meta.values(), seed)

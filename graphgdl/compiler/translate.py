@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -127,10 +128,20 @@ class Translator(Views, Sums, Products, Rows):
     def _full(self, value: Value, size: Any, number: float, **_: Any) -> Array:
         return self._filled(number, value)
 
-    _full_like = _new_full = _full
+    _full_like = _full
+
+    def _new_full(self, value: Value, x: Any, size: Any, number: float, **_: Any) -> Array:
+        return self._filled(number, value)
 
     def _scalar_tensor(self, value: Value, number: float, **_: Any) -> Array:
         return self._filled(number, value)
+
+    def _isnan(self, value: Value, x: Any) -> Array:
+        return self._pointwise("ne", value, x, x)
+
+    def _isinf(self, value: Value, x: Any) -> Array:
+        size = self.p.pw("abs", self._arg(x).node)
+        return self._placed(self.p.pw("eq", size, self.p.const(math.inf, size.dtype)), value.meta.shape)
 
     def _masked_fill(self, value: Value, x: Any, mask: Any, number: Any) -> Array:
         return self._pointwise("where", value, mask, number, x)

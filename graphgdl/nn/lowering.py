@@ -175,6 +175,8 @@ class Lowered(MessagePassing):
         device = "cuda" if edges.is_cuda else "cpu"
         if torch.is_autocast_enabled(device):
             return f"autocast is active on the {device.upper()}"
+        if device == "cpu" and torch._C._len_torch_function_stack() and torch.get_default_device().type != "cpu":
+            return f"tensors are made on {torch.get_default_device()}, the default device"
         counts = self._node_counts(step, edge_index, size, inputs)
         return counts if isinstance(counts, str) else Call(step, edges, *counts, inputs)
 

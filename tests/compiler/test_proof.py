@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from user_layers import UserLayer
+from user_layers import UserLayer, reason
+from user_messages import G, node_features
 
 from graphgdl.compiler import prove
 from graphgdl.compiler.tape import NODES, Refused
@@ -57,6 +58,23 @@ def test_the_tied_graph_sees_what_random_numbers_do_not(name, monkeypatch):
 def test_a_wrong_gradient_is_seen():
     with pytest.raises(Refused, match="gradient differs from that of the message path"):
         proved(lambda self, x_j: x_j * x_j, lambda self, x_j: x_j * x_j.detach())
+
+
+def direction(self, x_i, x_j):
+    return (x_i - x_j) / ((x_i - x_j).norm(dim=-1, keepdim=True) + 1e-9)
+
+
+def test_a_slope_that_cancels_at_a_self_loop_is_no_difference():
+    """Rounding is all that is left of it; what is wrong elsewhere, or is not finite there, is seen."""
+    proved(direction, lambda self, x_i, x_j: -direction(self, x_j, x_i) * (1 + 1e-15))
+    x, edges = node_features(9, 4), torch.cat([G.edge_index, torch.arange(9).expand(2, 9)], 1)
+    assert reason(layer(direction), x.requires_grad_(), edges) is None
+    for wrong in (
+        lambda self, x_i, x_j: direction(self, x_i, x_j.detach()),
+        lambda self, x_i, x_j: direction(self, x_i, x_j) + 0 * (x_i - x_j).square().sum(-1, keepdim=True).sqrt(),
+    ):
+        with pytest.raises(Refused, match="gradient differs from that of the message path"):
+            proved(direction, wrong)
 
 
 def test_a_result_of_another_shape_is_seen():

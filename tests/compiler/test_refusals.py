@@ -185,6 +185,21 @@ def folds_edges_the_wrong_way(self, x_j):
     return x_j.view(-1, 2).view(2, -1).t().reshape(-1, 4)
 
 
+@case("folded with features")
+def weighs_edges_folded_with_features(self, x_j):
+    return (x_j.view(-1, 2).t() * self.weight[:2].view(2, 1)).t().reshape(-1, 4)
+
+
+@case("folded with features")
+def sums_edges_folded_with_features(self, x_j):
+    return x_j * x_j.view(-1, 2).t().sum(0).view(-1, 2).repeat(1, 2)
+
+
+@case()
+def linear_map_of_vectors(self, x_j):
+    return F.linear(x_j.view(-1, 2, 2), self.weight.view(2, 2)).flatten(1).tanh()
+
+
 @case()
 def merges_edges_and_back(self, x_j):
     return (x_j.view(-1) * 2).view(-1, 4)
@@ -294,9 +309,11 @@ def special_function(self, x_j):
     return torch.special.i0(x_j)
 
 
-@case("is not understood")
+@case()
 def asks_for_nan(self, x_j):
-    return torch.where(torch.isnan(x_j), 0.0, x_j)
+    odd = torch.where(x_j > 1, torch.nan, torch.where(x_j > 0.5, torch.inf, torch.where(x_j < -1, -torch.inf, x_j)))
+    kept = torch.where(torch.isnan(odd), 2.0, odd).masked_fill(torch.isinf(odd), 3.0)
+    return torch.cat([kept, torch.where(torch.isfinite(odd), x_j, 4.0), odd.nan_to_num(5.0, 6.0, 7.0)], -1)
 
 
 @case()

@@ -42,6 +42,13 @@ def constant_tensor(self, x_j):
 
 
 @case()
+def numbers_where_the_features_are(self, x_j):
+    here = {"dtype": x_j.dtype, "device": x_j.device}
+    scale = torch.arange(4, **here) + torch.linspace(0, 1, 4, **here) + torch.tensor([1.0, 2.0, -1.0, 0.5], **here)
+    return x_j @ torch.eye(4, **here) * scale + torch.arange(4).to(x_j) * x_j.new_tensor(2.0) + x_j.new_full((4,), 3.0)
+
+
+@case()
 def infinite_constant(self, x_j):
     return torch.where(x_j > 0, x_j, torch.tensor(float("-inf"), dtype=x_j.dtype)).exp()
 
@@ -54,7 +61,20 @@ def derivative_of_its_own(self, x_j):
     return Sevenfold.apply(x_j)
 
 
-@case("behind the gradient's back")
+@case()
+def cosine_of_an_angle(self, x_i, x_j):
+    return F.cosine_similarity(x_i, x_j.clamp(min=0), dim=-1).unsqueeze(-1) * x_j
+
+
+@case("gradient differs from that of the message path in the proof")
+def in_place_on_what_a_derivative_needs(self, x_j):
+    h = x_j.exp()
+    with torch.no_grad():
+        h.mul_(3)
+    return h
+
+
+@case()
 def in_place_without_gradient(self, x_j):
     h = x_j * 2
     with torch.no_grad():

@@ -7,6 +7,7 @@ import torch
 import torch_geometric.nn as pyg
 from layer_cases import BY_NAME, close, gradients, inputs
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.loader import DataLoader
@@ -192,3 +193,25 @@ def test_half_precision_parameters(name):
     out, expected = given.call(layer), wide.call(exact)
     assert out.dtype == torch.bfloat16
     assert (out.double() - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize("around", ["checkpoint", "reentrant checkpoint", "offloading"])
+def test_a_layer_first_called_where_saved_tensors_are_hooked(around):
+    """What is compiled and proved meanwhile is not taken for what the layer saves."""
+    found = []
+    for lowering in ("compiled", "message"):
+        torch.manual_seed(0)
+        layer = gdl.EdgeConv(nn.Sequential(nn.Linear(8, 3), nn.Tanh(), nn.Linear(3, 3), nn.Dropout(0.0))).double()
+        layer.lowering = lowering
+        x, edge_index = graph(seed=1)
+        x = x.double().requires_grad_()
+        if around == "offloading":
+            with torch.autograd.graph.save_on_cpu():
+                out = layer(x, edge_index)
+                out.sin().sum().backward()
+        else:
+            out = checkpoint(layer, x, edge_index, use_reentrant=around == "reentrant checkpoint")
+            out.sin().sum().backward()
+        found.append([out, x.grad, *(p.grad for p in layer.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        close(ours, theirs)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import sys
 import types
+from collections import deque
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from layer_cases import close, gradients
@@ -28,6 +30,14 @@ SETTINGS.SCALE = 2.0
 
 class Settings:
     scale = 2.0
+
+
+class Slotted:
+    __slots__ = ("scale",)
+    offset = 0.0
+
+    def __init__(self):
+        self.scale = 1.0
 
 
 def shift(x):
@@ -54,6 +64,9 @@ class Everything(Lowered, MessagePassing):
         self.config = SimpleNamespace(bias=0.25, inner=SimpleNamespace(power=2))
         self.nn = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Tanh())
         self.cell = [2.0]
+        self.slotted = Slotted()
+        self.queue = deque([0.0])
+        self.array = np.zeros(3)
         self.closed = closed(self.cell)
         self.partial = functools.partial(torch.clamp, max=1.0)
         self.weight = nn.Parameter(torch.ones(4))
@@ -71,6 +84,7 @@ class Everything(Lowered, MessagePassing):
         x = self.helper(self.nn(x_j)) * self.slope + sum(self.list) + self.nested["a"]["b"][0]
         x = (x + self.config.bias) ** self.config.inner.power
         x = shift(self.closed(x)) * SCALE + TABLE["scale"][0] + SETTINGS.SCALE * Settings.scale
+        x = x * self.slotted.scale + self.slotted.offset + self.queue[0] + self.array[0]
         x = self.partial(self.hidden[0](x) * self.weight * 0.01)
         return x if self.switch is None else -x
 
@@ -91,6 +105,10 @@ CHANGES = {
     "a nested list": lambda m: m.nested["a"]["b"].__setitem__(0, 9.0),
     "an object": lambda m: setattr(m.config, "bias", 0.75),
     "an object in an object": lambda m: setattr(m.config.inner, "power", 3),
+    "an object with slots": lambda m: setattr(m.slotted, "scale", 0.75),
+    "the class of an object": lambda m: setattr(Slotted, "offset", -0.75),
+    "a queue": lambda m: m.queue.appendleft(-0.75),
+    "an array": lambda m: m.array.fill(-0.75),
     "a module": lambda m: m.nn.__setitem__(2, nn.Sigmoid()),
     "a module added": lambda m: m.nn.append(nn.Sigmoid()),
     "a parameter replaced": lambda m: setattr(m, "weight", nn.Parameter(2 * torch.ones(4))),
@@ -125,7 +143,7 @@ def restored():
     yield
     set_global("SCALE", kept[0])
     set_global("shift", kept[1])
-    TABLE["scale"][:], SETTINGS.SCALE, Settings.scale = [1.0, 2.0], 2.0, 2.0
+    TABLE["scale"][:], SETTINGS.SCALE, Settings.scale, Slotted.offset = [1.0, 2.0], 2.0, 2.0, 0.0
     for name in ("factor", "helper"):
         setattr(Everything, name, kept[2][name])
 
@@ -166,6 +184,17 @@ def test_an_unchanged_layer_is_recorded_once(monkeypatch):
         ValueError, match="TypeError while it was compiled and proved: 'NoneType' object is not callable"
     ):
         layer(X)
+
+
+def test_explaining_records_nothing_anew(monkeypatch):
+    layer, calls = made(), []
+    layer.lowering = "auto"
+    explain_lowering(layer, X)
+    monkeypatch.setattr("graphgdl.compiler.message.record", lambda *args: calls.append(1))
+    for layer.lowering in ("auto", "compiled", "auto"):
+        explain_lowering(layer, X)
+        layer(X)
+    assert not calls
 
 
 def test_going_back_finds_the_first_recording_again(monkeypatch):
@@ -259,6 +288,15 @@ class Draws(Lowered, MessagePassing):
         return x_j + torch.randn_like(x_j)
 
 
+class ReadsALargeArray(Lowered, MessagePassing):
+    def __init__(self):
+        super().__init__()
+        self.array = np.ones(1000)
+
+    def message(self, x_j):
+        return x_j * self.array[0]
+
+
 class Foreign(Lowered, MessagePassing):
     def __init__(self):
         super().__init__()
@@ -275,6 +313,7 @@ class Foreign(Lowered, MessagePassing):
         (CountsInside, "the message changes what it reads"),
         (RollsDice, "it draws random numbers outside torch"),
         (Draws, "draws random numbers"),
+        (ReadsALargeArray, "a NumPy array that is too large to watch, not contiguous, or of objects"),
         (Foreign, "neither an input nor a parameter or buffer"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 
 import pytest
@@ -328,6 +329,18 @@ def test_a_device_without_kernels():
     assert layer(X.to("meta"), EDGES.to("meta")).shape == (5, 4)
 
 
+def test_a_default_device_that_is_not_the_graphs():
+    layer = gdl.SAGEConv(4, 4)
+    expected = layer(X, EDGES)
+    with torch.device("meta"):
+        assert (
+            explain_lowering(layer, X, EDGES)[0].refused["compiled"] == "tensors are made on meta, the default device"
+        )
+    with torch.device("cpu"):
+        assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
+        close(layer(X, EDGES), expected)
+
+
 def test_transforms_of_functions():
     layer = gdl.SAGEConv(4, 4)
     batch = torch.randn(3, 5, 4)
@@ -335,6 +348,34 @@ def test_transforms_of_functions():
     out = torch.vmap(lambda x: layer(x, EDGES))(batch)
     assert layer._record[0].refused["compiled"] == "a torch.func transform is active"
     close(out, torch.stack([layer(x, EDGES) for x in batch]))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_batches_of_cotangents(create_graph):
+    """As for Jacobians and Hessians, in the three ways that torch has."""
+    layer, rows = (
+        gdl.EdgeConv(nn.Sequential(nn.Linear(8, 4), nn.Tanh())).double(),
+        torch.eye(20).double().view(20, 5, 4),
+    )
+    found = {}
+    for layer.lowering in ("compiled", "message"):
+        x = X.double().requires_grad_()
+        out = layer(x, EDGES)
+        if create_graph:
+            (out,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+        grad = functools.partial(torch.autograd.grad, out, x, retain_graph=True, create_graph=create_graph)
+        one_by_one = torch.stack([grad(row)[0] for row in rows])
+        for batched in (
+            grad(rows, is_grads_batched=True)[0],
+            torch.vmap(grad)(rows)[0],
+            torch.vmap(torch.vmap(grad))(rows.view(4, 5, 5, 4))[0].flatten(0, 1),
+        ):
+            close(batched, one_by_one)
+            if create_graph:
+                further = [torch.autograd.grad(g.sin().sum(), x, retain_graph=True)[0] for g in (batched, one_by_one)]
+                close(*further)
+        found[layer.lowering] = one_by_one
+    close(found["compiled"], found["message"])
 
 
 def test_forward_mode_differentiation():
