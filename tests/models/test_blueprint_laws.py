@@ -100,6 +100,7 @@ CASES = {
         graph,
         [PERMUTATIONS],
     ),
+    "graph, left pooled": (lambda: [GraphConv(C, 4), nn.Tanh(), HeavyEdgePool(), GraphConv(4, 2)], graph, []),
     "graph, pooled at ties": (lambda: [HeavyEdgePool(), GraphConv(C, 2), Readout()], lambda: graph(False), []),
     "graph, pooled to ties": (lambda: [TopKPool(C, 0.9), HeavyEdgePool(), Readout("max")], lambda: graph(False), []),
     "graph, equal weights": (lambda: [HeavyEdgePool(), GraphConv(C, 2), Readout()], equal_weights, []),

@@ -127,7 +127,11 @@ EDGES = torch.tensor([[0, 1], [1, 2]])
         ((EDGES.double(), torch.ones(2), 3), TypeError, "`edge_index` must be int64 or int32"),
         ((EDGES[0], torch.ones(2), 3), ValueError, r"`edge_index` must have shape \(2, e\)"),
         ((EDGES, torch.ones(2), -1), ValueError, "`num_nodes` must be at least 0, got -1"),
-        ((EDGES, torch.ones(2), 3, EDGES[0]), ValueError, r"`number` must have one entry for each of 3 nodes, got \(2,\)"),
+        (
+            (EDGES, torch.ones(2), 3, EDGES[0]),
+            ValueError,
+            r"`number` must have one entry for each of 3 nodes, got \(2,\)",
+        ),
     ],
 )
 def test_errors(arguments, kind, message):
