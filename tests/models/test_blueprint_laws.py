@@ -164,7 +164,7 @@ CASES = {
             nn.Linear(2, 2),
         ],
         points,
-        ["SO(2) of the plane"],
+        [PERMUTATIONS, "SO(2) of the plane"],
     ),
     "plane, vectors": (
         lambda: [
@@ -174,7 +174,7 @@ CASES = {
             Readout("mean"),
         ],
         points,
-        ["SO(2) of the plane"],
+        [PERMUTATIONS, "SO(2) of the plane"],
     ),
     "plane, then a graph": (
         lambda: [
@@ -204,7 +204,7 @@ CASES = {
     "plane, positions seen by another": (
         lambda: [SteerablePointConv(scalars(C), scalars(2), radius=3.0), pyg.PointNetConv(nn.Linear(4, 2))],
         points,
-        [],
+        [PERMUTATIONS],
     ),
     "each node alone": (lambda: [nn.Linear(C, 4), nn.Tanh()], lambda: Data(x=random(5, C)), [PERMUTATIONS]),
     "p4 on a torus": (
