@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,9 +47,11 @@ def verify(
     """Prove f(g.x) = g.f(x) for each law of each layer, with controls that must fail.
 
     A module:Class is called as Class(in_channels=4, out_channels=6) where it takes these, else without arguments, and tried
-    on a random graph with `x` and `pos`. It states its laws by `laws(data)`; if it has none, permutations of the nodes. With
-    --group, an output of shape (..., d) must move as points under SE(d) and E(d), as vectors under the others; any other
-    output must stay; --output says otherwise. Predicted time for all layers: under a minute. Exit code 1: a law fails.
+    on a random graph with `x`, `pos`, and what of `edge_attr`, `edge_weight` and `z` its forward names. It states its laws
+    by `laws(data)`; if it has none, permutations of the nodes. With --group, an output of shape (..., d) must move as points
+    under SE(d) and E(d), as vectors under the others; any other output must stay; --output says otherwise. Parameters that
+    cannot matter, as the bias of an energy to its forces, are named in the attribute `inert` of the module. Predicted time
+    for all layers: under a minute. Exit code 1: a law fails.
     """
     import rich.progress
     from rich.console import Console
@@ -64,7 +67,7 @@ def verify(
         for name, example in steps:
             try:
                 verdicts += _verify(name, example, group, output, dtype, seed)
-            except (ValueError, TypeError, RuntimeError) as error:
+            except (ValueError, TypeError, RuntimeError, ImportError) as error:
                 raise ValueError(f"{name}: {error}") from error
         console = Console()
         table = _table(verdicts)
@@ -121,11 +124,18 @@ def _choose(names: Sequence[str], group: str | None) -> dict[str, Example]:
     for name in names:
         if ":" in name:
             dim = group_of(group).d if group not in (None, "permutation") else 3
-            chosen[name] = example_of(import_class(name), dim)
+            build = import_class(name)
+            try:
+                chosen[name] = example_of(build, dim)
+            except Exception as error:
+                raise ValueError(f"{name}: {error}") from error
             continue
         found = {key: value for key, value in known.items() if name in (key, base(key))}
         if not found:
-            raise ValueError(f"`layer` must be module:Class or one of {', '.join(known)}, got {name!r}")
+            layers = {base(key).lower(): base(key) for key in known}
+            near = [layers[key] for key in get_close_matches(name.lower(), layers)]
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"`layer` must be module:Class or one of {', '.join(layers.values())}, got {name!r}{hint}")
         chosen |= found
     return chosen
 
@@ -140,7 +150,10 @@ def _verify(name: str, example: Example, group: str | None, output: str, dtype: 
     named = {None: laws_of, "permutation": permutations}
     laws = named.get(group) or laws_under(group_of(str(group)), output)
     module, data = example.make(seed)
-    found = verify(module, data, laws=laws, dtypes=dtypes, seed=seed)
+    try:
+        found = verify(module, data, laws=laws, dtypes=dtypes, seed=seed)
+    except RuntimeError as error:
+        raise ValueError(f"{error}; its input was {data}, see `--help`") from error
     return [replace(verdict, module=name) for verdict in found]
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import is_sparse
 
 from graphgdl.groups.group import Group, T
 
@@ -56,8 +59,9 @@ class Permutation(Group):
 
         Args:
             g: the element.
-            x: (n, ...) tensor of node values, or a `Data`: every attribute of its nodes moves, `edge_index` and
-                `edge_label_index` are renumbered, the edges keep their order and their attributes, the rest stays.
+            x: (n, ...) tensor of node values, or a `Data`: every attribute of its nodes moves; what holds their numbers as
+                PyG's batches count them (`edge_index`, `face`, ...), or a sparse `adj_t`, is renumbered; the edges keep
+                their order and their attributes, the rest stays.
 
         Raises:
             ValueError: another number of nodes, a batch, or a structure, whose node order is part of what it is.
@@ -74,8 +78,12 @@ class Permutation(Group):
                 raise ValueError(f"`x` has `{key}`, which a renumbering would make wrong; {fix}")
         out, back = x.clone(), self.inverse(g)
         for key, value in x.to_dict().items():
-            if key in ("edge_index", "edge_label_index"):
-                out[key] = g.to(value.device)[value]
+            if is_sparse(value):
+                out[key] = _renumbered(value, g, back)
+            elif _holds_nodes(x, key, value):
+                renumbered = g.to(value.device)[value]
+                of_each_node = value.dim() == 1 and x.is_node_attr(key)  # such as its parent in a tree
+                out[key] = _move(renumbered, back) if of_each_node else renumbered
             elif x.is_node_attr(key):
                 out[key] = _move(value, back)
         return out
@@ -87,6 +95,25 @@ class Permutation(Group):
 
     def __repr__(self) -> str:
         return f"Permutation({self.n})"
+
+
+def _holds_nodes(data: Data, key: str, value: Any) -> bool:
+    """Whether an attribute holds numbers of nodes, which PyG raises by their count where it joins graphs."""
+    if not isinstance(value, Tensor) or value.dtype not in (torch.int64, torch.int32) or "batch" in key:
+        return False
+    raised = data.__inc__(key, value)
+    return isinstance(raised, int) and raised == data.num_nodes > 0
+
+
+def _renumbered(adjacency: Any, g: Tensor, back: Tensor) -> Any:
+    """Return a sparse matrix (n, n) of any kind with both axes renumbered."""
+    if isinstance(adjacency, SparseTensor):
+        order = back.to(adjacency.device())
+        return adjacency[order][:, order]
+    entries = adjacency.to_sparse_coo().coalesce()
+    ends = g.to(adjacency.device)[entries.indices()]
+    moved = torch.sparse_coo_tensor(ends, entries.values(), adjacency.shape, check_invariants=False)
+    return moved.coalesce().to_sparse(layout=adjacency.layout)
 
 
 def _move(values: Any, back: Tensor) -> Any:

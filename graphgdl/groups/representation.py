@@ -59,7 +59,7 @@ class Representation:
 
     def matrix(self, g: Tensor) -> Tensor:
         """Return the matrix of g, float64 (size, size)."""
-        return self._matrix(g)
+        return self._matrix(g).contiguous()  # torch.kron refuses a transposed factor beside a plain one
 
     def act(self, g: Tensor, x: Tensor) -> Tensor:
         """Transform floating x (..., size) along its last axis.

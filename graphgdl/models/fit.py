@@ -71,7 +71,7 @@ def _domain_after(layer: nn.Module, flow: Flow, title: str) -> Flow:
         raise ValueError(
             f"{title} works on nodes, but {flow.domain_from} has left {ROWS}; put every local layer before the readout"
         )
-    if needed is not None and flow.domain not in (None, needed):
+    if needed is not None and flow.domain is not None and not flow.domain.startswith(needed):
         raise ValueError(
             f"{title} needs {needed}, but {flow.domain_from} has {flow.domain}; keep to one kind of domain, or undo a "
             f"pooling by `Unpool` first"

@@ -72,7 +72,9 @@ def stated(layer: nn.Module, state: State) -> tuple[Law, ...]:
 
 
 def permutations(model: nn.Module, data: Data, run: Trace) -> tuple[Law, ...]:
-    """Return the law of permutations of the nodes, if every layer has it."""
+    """Return the law of permutations of the nodes, if every layer has it and the output is theirs or the graph's."""
+    if run.last.finer and not run.pooled:  # rows of clusters, whose order is no node's
+        return ()
     if not all(moves_with_nodes(layer, state) for layer, state in run.steps):
         return ()
     return permutation_laws(model, data, invariant=run.pooled)

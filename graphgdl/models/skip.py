@@ -16,6 +16,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from graphgdl.domains.structure import Grid
 from graphgdl.groups import FieldType
 from graphgdl.models.blueprint import Blueprint
 from graphgdl.models.fit import ROWS, Flow
@@ -67,6 +68,11 @@ class Skip(Blueprint):
             raise ValueError(
                 f"`x` has {state.x.size(0)} nodes on the short way and {after.x.size(0)} on the long one; along each axis "
                 f"of a grid the strides must divide its size"
+            )
+        if isinstance(after.domain, Grid) and after.domain.shapes != state.domain.shapes:
+            raise ValueError(
+                f"`x` lies on {state.domain} on the short way and on {after.domain} on the long one; undo each stride along "
+                f"its own axis"
             )
         x = state.x + after.x if self.combine == "add" else torch.cat([state.x, after.x], dim=1)
         return replace(state, x=x, loss=after.loss)

@@ -9,7 +9,7 @@ from torch import nn
 from torch_geometric.nn import GINConv, GINEConv, norm
 from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 
-from graphgdl.domains.structure import Chain, Complete
+from graphgdl.domains.structure import Chain, Complete, Grid
 from graphgdl.groups import FieldType, scalars, trivial
 from graphgdl.models.state import arguments
 from graphgdl.nn import GridGlobalPool, GridPool, GridUpsample, HeavyEdgePool, Readout, TransformerEncoderLayer, Unpool
@@ -132,7 +132,7 @@ def needs(layer: nn.Module) -> str | None:
     if isinstance(layer, Recurrence):
         return "a Chain"
     hint = get_type_hints(type(layer).forward).get("structure") if "structure" in arguments(layer) else None
-    return {Complete: "a Complete", Chain: "a Chain"}.get(hint)  # type: ignore[arg-type]
+    return {Complete: "a Complete", Chain: "a Chain", Grid: "a Grid"}.get(hint)  # type: ignore[arg-type]
 
 
 def _adds(layer: nn.Module) -> bool:

@@ -36,7 +36,7 @@ class ApproximatelyEquivariant(nn.Module):
         -> what both parts give.
 
     Attributes:
-        in_type, out_type: field types of `equivariant`, where it has them.
+        in_type, out_type, in_channels, out_channels, heads, concat, dim, grid: those of `equivariant`, where it has them.
 
     Raises:
         ValueError: `sigma` is not positive, or outputs of two shapes.
@@ -54,15 +54,21 @@ class ApproximatelyEquivariant(nn.Module):
         if not sigma > 0:
             raise ValueError(f"`sigma` must be a standard deviation above 0, got {sigma}")
         self.equivariant, self.free, self.sigma = equivariant, free, sigma
-        for name in ("in_type", "out_type"):
+        for name in ("in_type", "out_type", "in_channels", "out_channels", "heads", "concat", "dim"):
             if hasattr(equivariant, name):
                 setattr(self, name, getattr(equivariant, name))
+
+    @property
+    def grid(self) -> Any:
+        """How a layer on grids says where its output lives, see `GridConv.grid`; no other layer has it."""
+        return self.equivariant.grid
 
     def laws(self, data: Data) -> tuple[Law, ...]:
         """Return the laws that both parts state: a sum keeps what its terms keep."""
         parts: tuple[Any, Any] = (self.equivariant, self.free)
         stated = [part.laws(data) if hasattr(part, "laws") else () for part in parts]
-        return tuple(law for law in stated[0] if law in stated[1])
+        free = {repr(law) for law in stated[1]}
+        return tuple(law for law in stated[0] if repr(law) in free)
 
     def forward(self, x: Tensor, edge_index: Any = None, **kwargs: Any) -> Tensor:
         """Return the sum of both parts."""

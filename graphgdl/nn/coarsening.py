@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.pool.select import SelectOutput
 from torch_geometric.utils import coalesce
 
+from graphgdl.domains.structure import Structure
 from graphgdl.nn.inputs import edges_of, plain
 from graphgdl.nn.readout import Readout, global_add_pool
 
@@ -53,7 +54,10 @@ class Coarsening(nn.Module):
     def forward(
         self, x: Tensor, edge_index: Any, batch: Tensor | None = None, edge_weight: Tensor | None = None
     ) -> Coarse:
-        """Return the coarser graph of edges or a structure, where `edge_weight` (e,) defaults to 1."""
+        """Return the coarser graph of edges or a structure, where `edge_weight` (e,) defaults to 1.
+
+        Where `batch` is None, the nodes belong to the graphs of a structure, edges to one graph.
+        """
         raise NotImplementedError
 
 
@@ -92,6 +96,12 @@ def weighted_edges(edge_index: Any, x: Tensor, edge_weight: Tensor | None) -> tu
     return edges, x.new_ones(edges.size(1)) if weight is None else weight
 
 
+def graph_of_nodes(edge_index: Any, batch: Tensor | None) -> Tensor | None:
+    """Return the graph of each node (n,), or None for one graph: `batch`, or what a structure of several graphs says."""
+    several = batch is None and isinstance(edge_index, Structure) and edge_index.num_graphs > 1
+    return edge_index.batch if several else batch
+
+
 def cluster_pool(
     x: Tensor,
     edge_index: Any,
@@ -108,7 +118,7 @@ def cluster_pool(
         edge_index: edges (2, e), or a structure.
         cluster: cluster of each node (n,), int64; a cluster lies in one graph.
         num_clusters: number of clusters m.
-        batch: graph of each node (n,), or None for one graph.
+        batch: graph of each node (n,); None for one graph, or as a structure says.
         edge_weight: (e,); default 1.
         reduce: 'sum', 'mean' or 'max' over the nodes of a cluster.
 
@@ -122,6 +132,7 @@ def cluster_pool(
         ([2.0, 7.0], [[1, 0], [0, 1]])
     """
     edges, weight = weighted_edges(edge_index, x, edge_weight)
+    batch = graph_of_nodes(edge_index, batch)
     between = cluster[edges]
     apart = between[0] != between[1]
     between, weight = coalesce(between[:, apart], weight[apart], num_clusters, sort_by_row=False)

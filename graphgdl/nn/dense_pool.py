@@ -21,7 +21,7 @@ from torch_geometric.nn.dense import dense_diff_pool
 from torch_geometric.nn.pool.select import SelectOutput
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
-from graphgdl.nn.coarsening import Coarse, Coarsening, weighted_edges
+from graphgdl.nn.coarsening import Coarse, Coarsening, graph_of_nodes, weighted_edges
 
 
 class DensePool(Coarsening):
@@ -59,6 +59,7 @@ class DensePool(Coarsening):
     ) -> Coarse:
         """Return the graph of the clusters."""
         edges, weight = weighted_edges(edge_index, x, edge_weight)
+        batch = graph_of_nodes(edge_index, batch)
         if not x.size(0):
             raise ValueError("`x` must have a row for at least one node, got none; skip the empty graph")
         if batch is not None and bool((batch.diff() < 0).any()):

@@ -3,7 +3,7 @@ r"""HeavyEdgePool: neighbours joined by the heaviest edges become one node.
 .. math:: x'_{\{i, j\}} = \tfrac12 (x_i + x_j) \quad \text{for matched } i, j, \qquad x'_{\{i\}} = x_i \text{ for the others}
 
 Law: equivariant to node permutations, up to the order of the clusters, where no two edges weigh the same (ties are broken
-by the numbers of the nodes); graphs of a batch do not mix.
+by the numbers of the nodes within their graph); graphs of a batch do not mix.
 Source: Karypis and Kumar (1998), A Fast and High Quality Multilevel Scheme for Partitioning Irregular Graphs; in networks:
 Defferrard, Bresson and Vandergheynst (2016), Convolutional Neural Networks on Graphs with Fast Localized Spectral Filtering.
 Differs: the heaviest edge of the whole graph first, not of a node drawn at random, so that the result depends on the
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphgdl.nn.coarsening import Coarse, Coarsening, cluster_pool, weighted_edges
+from graphgdl.nn.coarsening import Coarse, Coarsening, cluster_pool, graph_of_nodes, weighted_edges
 from graphgdl.ops.matching import heaviest_pairs, heavy_edge_matching
 
 
@@ -52,7 +52,8 @@ class HeavyEdgePool(Coarsening):
     ) -> Coarse:
         """Return the graph of the pairs."""
         edges, weight = weighted_edges(edge_index, x, edge_weight)
-        mate = heavy_edge_matching(edges, weight, x.size(0))
+        batch = graph_of_nodes(edge_index, batch)
+        mate = heavy_edge_matching(edges, weight, x.size(0), None if batch is None else _number_within(batch))
         first = torch.minimum(mate, torch.arange(x.size(0), device=x.device))
         leaders, cluster = torch.unique(first, return_inverse=True)
         return cluster_pool(x, edges, cluster, leaders.size(0), batch, weight, self.reduce)
@@ -65,3 +66,11 @@ class HeavyEdgePool(Coarsening):
 
     def __repr__(self) -> str:
         return f"HeavyEdgePool({self.reduce!r})"
+
+
+def _number_within(batch: Tensor) -> Tensor:
+    """Return the number of each node, counted from the first one of its graph."""
+    number = torch.arange(batch.size(0), device=batch.device)
+    graphs, graph = torch.unique(batch, return_inverse=True)
+    first = number.new_full(graphs.shape, batch.size(0)).scatter_reduce(0, graph, number, "amin")
+    return number - first[graph]

@@ -70,8 +70,12 @@ class PlanarConv(SlidingWindow):
     def laws(self, data: Data) -> tuple[Law, ...]:
         """Return what holds on the grid `data.structure`; nothing for a batch, see `planar_laws`."""
         grid = grid_of(data)
-        twice_center = self.dilation[0] * (self.kernel_size[0] - 1) - 2 * self.ends[0][0]
-        return planar_laws(grid, self.grid(grid), self.in_type, self.out_type, self.stride[0], twice_center)
+        return planar_laws(grid, self.grid(grid), self.in_type, self.out_type, self.stride[0], self.twice_center)
+
+    @property
+    def twice_center(self) -> int:
+        """Twice the place about which the output's first place is computed, along each axis."""
+        return self.dilation[0] * (self.kernel_size[0] - 1) - 2 * self.ends[0][0]
 
     def message(self, x_j: Tensor, counts: tuple[int, ...]) -> Tensor:
         """Weight each message by its tap; the edges are sorted by tap, `counts` of them each."""

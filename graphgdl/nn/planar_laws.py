@@ -63,8 +63,8 @@ def planar_laws(
 ) -> tuple[Law, ...]:
     """Return the laws of a layer that computes place i of `out` around place `step` i + `twice_center` / 2 of `grid`.
 
-    None where the places of `out` are not symmetric about the centre of an open grid, where the grid is open along one
-    axis and periodic along the other, or where it is a batch: the law is that of each grid.
+    None where the places of `out` are not symmetric about the centre of an open grid, or no turn maps it to itself; where
+    the grid is open along one axis and periodic along the other; or where it is a batch: the law is that of each grid.
     """
     if grid.num_graphs != 1 or len(set(grid.periodic)) > 1 or grid.periodic != out.periodic:
         return ()
@@ -78,7 +78,7 @@ def planar_laws(
         stabilizer = LatticeStabilizer(whole, step, twice_center)
         fine, coarse, image = stabilizer, stabilizer.lattice, stabilizer.coarse
         statement = f"{point} with shifts of the torus" + (f" that keep one place in {step}" if step > 1 else "")
-    elif all(step * (m - 1) + twice_center == n - 1 for n, m in zip(grid.shape, out.shape)):
+    elif point.order > 1 and share_centre(grid, out, step, twice_center):
         fine, coarse, image = Turns(grid.shape, point), Turns(out.shape, point), torch.clone
         statement = f"{point} about the centre of the grid"
     else:
@@ -87,6 +87,11 @@ def planar_laws(
     y = Pullback(fine, image, Signal(_channels(coarse, out_type, embed)))
     kind: Kind = "exact" if step == 1 and point == group else "subgroup"
     return (Law(FieldAction(fine, {"x": x}, output=y), statement, kind),)
+
+
+def share_centre(grid: Grid, out: Grid, step: int, twice_center: int) -> bool:
+    """Whether the places of `out`, as in `planar_laws`, lie symmetric about the centre of an open grid."""
+    return all(step * (m - 1) + twice_center == n - 1 for n, m in zip(grid.shape, out.shape))
 
 
 def limit_laws(grid: Grid, out: Grid, in_type: FieldType, out_type: FieldType, order: float) -> tuple[Law, ...]:

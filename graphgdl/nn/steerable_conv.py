@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 
 from graphgdl.groups import FieldType, Law
 from graphgdl.nn.planar_conv import PlanarConv
-from graphgdl.nn.planar_laws import limit_laws
+from graphgdl.nn.planar_laws import limit_laws, share_centre
 from graphgdl.nn.steerable_weights import SteerableWeights
 
 ORDER = 3
@@ -88,9 +88,12 @@ class SteerableConv(SteerableWeights, PlanarConv):
         The limit is stated of polynomials on an open grid without padding, so that no border counts.
         """
         laws, grid = super().laws(data), data.structure
-        if not laws or data.get("spacing") is None or any(grid.periodic) or any(map(any, self.ends)):
+        bordered = any(grid.periodic) or any(map(any, self.ends))
+        if data.get("spacing") is None or bordered or grid.num_graphs != 1:
             return laws
-        return laws + limit_laws(grid, self.grid(grid), self.in_type, self.out_type, ORDER)
+        out = self.grid(grid)
+        centred = share_centre(grid, out, self.stride[0], self.twice_center)
+        return laws + limit_laws(grid, out, self.in_type, self.out_type, ORDER) if centred else laws
 
     def filters(self) -> Tensor:
         """Return the kernel at the taps (c_out, c_in, k, k)."""

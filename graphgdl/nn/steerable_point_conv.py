@@ -16,9 +16,10 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphgdl.groups import FieldAction, FieldType, Law
+from graphgdl.groups import Cyclic, FieldAction, FieldType, Law, trivial
 from graphgdl.groups.field_action import Action
 from graphgdl.nn.inputs import edges_of
+from graphgdl.nn.laws import permutation_laws
 from graphgdl.nn.lowering import Lowered
 from graphgdl.nn.planar_laws import point_group
 from graphgdl.nn.steerable_weights import SteerableWeights
@@ -96,13 +97,16 @@ class SteerablePointConv(SteerableWeights, Lowered):
         return out if bias is None else out + bias
 
     def laws(self, data: Data) -> tuple[Law, ...]:
-        """Return what holds on any points of the plane."""
-        group = point_group(self.in_type, self.out_type)
+        """Return permutations of the points, and the group of the types on the plane where it moves anything."""
+        nodes, group = permutation_laws(self, data), point_group(self.in_type, self.out_type)
+        if group == Cyclic(1):
+            return nodes
         fields: dict[str, Action] = {"pos": group}
         if self.in_type.group == group:
             fields["x"] = self.in_type
-        out = self.out_type if self.out_type.group == group else None
-        return (Law(FieldAction(group, fields, output=out), f"{group} of the plane"),)
+        steady = self.out_type.representation in (trivial(group), trivial(Cyclic(1)))
+        action = FieldAction(group, fields, output=None if steady else self.out_type)
+        return (*nodes, Law(action, f"{group} of the plane", invariant=steady))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_type}, {self.out_type}, radius={self.radius}, rings={self.rings})"

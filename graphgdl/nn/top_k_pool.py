@@ -18,7 +18,7 @@ from torch import Tensor
 from torch_geometric.nn.pool import TopKPooling
 from torch_geometric.nn.pool.select import SelectOutput
 
-from graphgdl.nn.coarsening import Coarse, Coarsening, weighted_edges
+from graphgdl.nn.coarsening import Coarse, Coarsening, graph_of_nodes, weighted_edges
 
 
 class TopKPool(Coarsening):
@@ -59,6 +59,7 @@ class TopKPool(Coarsening):
     ) -> Coarse:
         """Return the graph of the nodes that stay."""
         edges, weight = weighted_edges(edge_index, x, edge_weight)
+        batch = graph_of_nodes(edge_index, batch)
         out, kept_edges, kept_weight, kept_batch, kept, _ = self.pool(x, edges, weight, batch)
         select = SelectOutput(kept, x.size(0), torch.arange(kept.size(0), device=x.device), kept.size(0))
         return Coarse(out, kept_edges, kept_weight, None if batch is None else kept_batch, select)

@@ -11,7 +11,9 @@ _HASH = (-7046029254386353131, -4658895280553007687)  # odd 64-bit words, those 
 SLOW = 8  # a round that leaves more than all but one in so many pairs is the last
 
 
-def heavy_edge_matching(edge_index: Tensor, edge_weight: Tensor, num_nodes: int) -> Tensor:
+def heavy_edge_matching(
+    edge_index: Tensor, edge_weight: Tensor, num_nodes: int, number: Tensor | None = None
+) -> Tensor:
     """Match each node with at most one neighbour, greedily: of all pairs of free nodes, always the heaviest.
 
     The matching is maximal, and weighs at least half of the heaviest there is (Preis 1999, Linear time 1/2-approximation
@@ -24,6 +26,8 @@ def heavy_edge_matching(edge_index: Tensor, edge_weight: Tensor, num_nodes: int)
         edge_weight: (e,); of parallel and opposite edges the heaviest counts. Of equally heavy pairs the one with the
             smaller hash of its node numbers counts as heavier, so that unweighted graphs need few rounds.
         num_nodes: number of nodes n.
+        number: int64 (n,), the numbers that are hashed; default: 0, 1, ... Numbers within each graph match the graphs of a
+            batch as each is matched alone.
 
     Returns:
         int64 (n,): the partner of each node, itself where it is alone.
@@ -46,8 +50,11 @@ def heavy_edge_matching(edge_index: Tensor, edge_weight: Tensor, num_nodes: int)
     if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
         found = f"{int(edge_index.min())} .. {int(edge_index.max())}"
         raise ValueError(f"`edge_index` must hold indices in 0 .. {num_nodes - 1}, got {found}")
-    low, high = _heaviest_first(*heaviest_pairs(edge_index, edge_weight, num_nodes))
     mate = torch.arange(num_nodes, device=edge_index.device)
+    number = mate if number is None else number.long()
+    if number.shape != mate.shape:
+        raise ValueError(f"`number` must have one entry for each of {num_nodes} nodes, got {tuple(number.shape)}")
+    low, high = _heaviest_first(*heaviest_pairs(edge_index, edge_weight, num_nodes), number)
     rank = torch.arange(low.size(0), device=low.device)
     while rank.numel():
         first = mate.new_full((num_nodes,), int(rank[-1]) + 1)
@@ -83,9 +90,9 @@ def _one_by_one(mate: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return torch.tensor(partner, device=mate.device)
 
 
-def _heaviest_first(low: Tensor, high: Tensor, heaviest: Tensor) -> tuple[Tensor, Tensor]:
+def _heaviest_first(low: Tensor, high: Tensor, heaviest: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pairs in the order in which a greedy matching looks at them."""
-    word = (low * _HASH[0] ^ high) * _HASH[1]
+    word = (number[low] * _HASH[0] ^ number[high]) * _HASH[1]
     by_word = torch.argsort((word >> 32) ^ word, stable=True)
     order = by_word[torch.argsort(heaviest[by_word], descending=True, stable=True)]
     return low[order], high[order]

@@ -18,13 +18,14 @@ from graphgdl.testing.equivariance import (
     assert_equivariant,
     call_module,
     equivariance_errors,
+    moving,
     prepared,
     relative_error,
     tensors,
 )
 
 ORBIT = 8
-"""Number of elements tried before an output counts as constant over the orbit: a finite group draws its identity too."""
+"""Number of elements tried before an output counts as constant over the orbit."""
 
 
 def assert_contract(
@@ -104,6 +105,8 @@ def assert_not_vacuous(
 ) -> None:
     """Assert that the output varies with the features, over the orbit unless invariant, and with every parameter.
 
+    Where the group moves some attributes alone, such as `pos`, the output must vary with these.
+
     Args:
         module, data, group, law, seed, call: see `assert_equivariant`.
         inert: names of the parameters that cannot matter by the layer's mathematics (a bias before a softmax).
@@ -117,7 +120,7 @@ def assert_not_vacuous(
         if relative_error(tensors(call(f, with_other_features(x, generator))), out) < 1e-6:
             raise AssertionError(f"{name} is vacuous: its output does not vary with the features")
         if law == "equivariant":
-            orbit = [tensors(call(f, group.act(group.sample(generator), x))) for _ in range(ORBIT)]
+            orbit = [tensors(call(f, group.act(moving(group, generator), x))) for _ in range(ORBIT)]
             if all(relative_error(moved, out) < 1e-6 for moved in orbit):
                 raise AssertionError(f"{name} is vacuous: its output is the same over the orbit of {group}")
         for key, parameter in f.named_parameters():
@@ -127,7 +130,15 @@ def assert_not_vacuous(
             noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
             g.get_parameter(key).add_(noise)
             if relative_error(tensors(call(g, x)), out) < 1e-9:
-                raise AssertionError(f"{name} is vacuous: its output does not vary with the parameter `{key}`")
+                raise AssertionError(
+                    f"{name} is vacuous: its output does not vary with the parameter `{key}`; if by its mathematics it "
+                    f"cannot, name it in the module's attribute `inert`"
+                )
+        moved = [key for key in getattr(group, "fields", {}) if x[key].is_floating_point()]
+        if moved and relative_error(tensors(call(f, with_other_features(x, generator, moved))), out) < 1e-6:
+            raise AssertionError(
+                f"{name} is vacuous: its output does not vary with `{'`, `'.join(moved)}`, which the group moves"
+            )
 
 
 def assert_twin_fails(
@@ -152,13 +163,19 @@ def assert_twin_fails(
     return error
 
 
-def with_other_features(data: Data, generator: torch.Generator) -> Data:
+def with_other_features(data: Data, generator: torch.Generator, keys: Sequence[str] | None = None) -> Data:
     """Return `data` with every floating attribute scaled at random, entry by entry, by factors between 1/2 and 3/2.
+
+    Args:
+        data: the graph.
+        generator: of the factors.
+        keys: the attributes to scale, floating ones; default: all that are.
 
     Raises:
         ValueError: there is none.
     """
-    floating = [k for k, v in data.to_dict().items() if isinstance(v, torch.Tensor) and v.is_floating_point()]
+    found = [k for k, v in data.to_dict().items() if isinstance(v, torch.Tensor) and v.is_floating_point()]
+    floating = found if keys is None else keys
     if not floating:
         raise ValueError(f"`data` must hold features in floating numbers, got {data}")
     out = data.clone()

@@ -47,10 +47,16 @@ class NeighbourLabels:
         scale: what a squared distance of labels is divided by.
 
     Raises:
-        ValueError: too few samples, labels of another number, or of one value only, or `k` out of range.
+        TypeError: samples or labels are no tensors.
+        ValueError: too few samples, labels of another number, or of one value only, or not finite; `k` out of range.
     """
 
     def __init__(self, samples: Tensor, labels: Tensor, features: Features | None = None, k: int = 1, seed: int = 0):
+        for name, values in (("samples", samples), ("labels", labels)):
+            if not isinstance(values, Tensor):
+                raise TypeError(f"`{name}` must be a tensor, got {type(values).__name__}; use `torch.as_tensor`")
+            if not bool(values.isfinite().all()):
+                raise ValueError(f"`{name}` must be finite numbers, got {int((~values.isfinite()).sum())} that are not")
         m = samples.size(0)
         if m < 4:
             raise ValueError(f"`samples` must be at least 4, two to look up and two to test, got {m}")

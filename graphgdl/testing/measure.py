@@ -13,7 +13,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from graphgdl.groups import Law
-from graphgdl.testing.equivariance import TOLERANCE, Call, call_module, equivariance_errors, prepared, tensors
+from graphgdl.testing.equivariance import TOLERANCE, Call, call_module, equivariance_errors, moving, prepared, tensors
 
 SLACK = 0.25
 """How much less than stated the fitted order of a limit may be."""
@@ -92,7 +92,7 @@ def _slope(spacings: list[float], errors: list[float]) -> float:
 def _in_distribution(module: Module, data: Data, law: Law, dtype: torch.dtype, seed: int, call: Call) -> Measurement:
     f, x = prepared(module, data, dtype)
     f.train()
-    g = law.group.sample(torch.Generator().manual_seed(seed))
+    g = moving(law.group, torch.Generator().manual_seed(seed))
     moved = law.group.act(g, x)
     left, right = [], []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -85,6 +85,7 @@ def rank_symmetries(
         seed: of everything random.
 
     Raises:
+        TypeError: see `NeighbourLabels`, or a candidate that is no group.
         ValueError: see `NeighbourLabels`, or no candidate, no draw, no permutation.
 
     Example:
@@ -97,6 +98,11 @@ def rank_symmetries(
     """
     if not candidates:
         raise ValueError("`candidates` must name at least one group, got none")
+    for name, group in candidates.items():
+        if not (hasattr(group, "sample") and hasattr(group, "act")):
+            raise TypeError(
+                f"`candidates` must be groups by name, such as {{'turns': SO(2)}}, got {group!r} for {name!r}"
+            )
     for name, value in (("draws", draws), ("permutations", permutations)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1, got {value}")

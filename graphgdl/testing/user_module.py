@@ -18,7 +18,8 @@ def example_of(build: Callable[..., Any], dim: int = 3) -> Example:
 
     It is called as `build(in_channels=4, out_channels=6)` where it takes these, else without arguments. Its input is a
     random graph of 7 nodes with `x` (n, in_channels), 4 channels unless the module has another `in_channels`, `pos`
-    (n, dim), and what of `edge_attr` (e, edge_dim or 3) and `edge_weight` (e,) its forward names.
+    (n, dim), and what of `edge_attr` (e, edge_dim or 3), `edge_weight` (e,) and atomic numbers `z` (n,) its forward names;
+    one that takes `data` gets `edge_attr` and `z`.
 
     Args:
         build: the class.
@@ -48,13 +49,17 @@ def example_of(build: Callable[..., Any], dim: int = 3) -> Example:
         raise TypeError(f"`module` {name} must make a torch.nn.Module, got {type(module).__name__}")
     channels = getattr(module, "in_channels", C)
     edge_dim = getattr(module, "edge_dim", None) or EDGE
-    wanted = inspect.signature(module.forward).parameters
+    wanted = {*inspect.signature(module.forward).parameters}
+    if wanted & {"data"}:
+        wanted |= {"edge_attr", "z"}
     edge = {key: size for key, size in {"edge_attr": edge_dim, "edge_weight": 0}.items() if key in wanted}
 
     def draw(generator: torch.Generator) -> Data:
         data = graph(**edge)(generator)
         data.x = torch.randn(N, channels if isinstance(channels, int) and channels > 0 else C, generator=generator)
         data.pos = torch.randn(N, dim, generator=generator)
+        if "z" in wanted:
+            data.z = torch.randint(1, 10, (N,), generator=generator)
         return data
 
     return Example(lambda: build(**named), draw)

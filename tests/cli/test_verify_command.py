@@ -47,6 +47,25 @@ class Coordinate(nn.Module):
         return pos[:, :1]
 
 
+class Blind(nn.Module):
+    def forward(self, x, pos):
+        return x.sum(dim=0, keepdim=True)
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.lin(x)
+
+
+class Broken(nn.Module):
+    def __init__(self):
+        raise RuntimeError("no weights here")
+
+
 class Picky(nn.Module):
     def __init__(self, width):
         super().__init__()
@@ -107,6 +126,7 @@ def test_a_law_that_fails_is_named_and_the_exit_code_is_1(run, tmp_path):
         ("Move", "SE(3)", ["--output", "vectors"], 1, "output as vectors"),
         ("Move", "O(3)", ["--output", "invariant"], 1, "O(3) on the positions: invariance"),
         ("Coordinate", "SO(2)", [], 1, "SO(2) on the positions: invariance"),
+        ("Blind", "E(3)", [], 1, "its output does not vary with `pos`, which the group moves"),
         ("Distances", "permutation", [], 0, "permutations of the nodes"),
     ],
 )
@@ -125,7 +145,13 @@ def test_a_dtype_alone(run, tmp_path):
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["Nope"], "`layer` must be module:Class or one of GCNConv, "),
+        (["Nope"], "`layer` must be module:Class or one of GCNConv, SAGEConv, "),
+        (["gatConv"], "got 'gatConv'; did you mean GATConv or "),
+        (
+            ["my_laws:Wide"],
+            "my_laws:Wide: mat1 and mat2 shapes cannot be multiplied (7x4 and 5x2); its input was Data(x=",
+        ),
+        (["my_laws:Broken"], "my_laws:Broken: no weights here"),
         (["no_such:Class"], "there is no module 'no_such'"),
         (["my_laws:Nope"], "the module 'my_laws' has no attribute 'Nope'"),
         (

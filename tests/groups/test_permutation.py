@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Batch, Data
+from torch_geometric.typing import SparseTensor
 
 from graphgdl.domains import from_set
 from graphgdl.groups import Permutation
@@ -77,6 +80,28 @@ def test_edges_to_predict_are_renumbered() -> None:
     moved = Permutation(4).act(torch.tensor([3, 2, 0, 1]), data)
     assert moved.edge_label_index.tolist() == [[3, 1], [2, 0]]
     assert moved.edge_index.tolist() == [[3], [2]]
+
+
+def test_numbers_of_nodes_are_renumbered_as_pyg_counts_them() -> None:
+    g = torch.tensor([3, 2, 0, 1])
+    data = Data(face=torch.tensor([[0], [1], [2]]), root_index=torch.tensor([2]), num_nodes=4)
+    data.parent_index = torch.tensor([1, 1, 0, 2])
+    moved = Permutation(4).act(g, data)
+    assert moved.face.flatten().tolist() == [3, 2, 0]
+    assert moved.root_index.tolist() == [0]
+    assert all(int(g[data.parent_index[v]]) == int(moved.parent_index[g[v]]) for v in range(4))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
+@pytest.mark.parametrize("sparse", [torch.Tensor.to_sparse_coo, torch.Tensor.to_sparse_csr, SparseTensor.from_dense])
+def test_sparse_adjacencies_are_renumbered(sparse: Callable[[torch.Tensor], Any]) -> None:
+    g = torch.tensor([3, 2, 0, 1])
+    dense = torch.rand(4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    dense[dense < 0.5] = 0
+    data = Data(x=torch.rand(4, 1), adj_t=sparse(dense))
+    moved = Permutation(4).act(g, data).adj_t
+    assert type(moved) is type(data.adj_t)
+    assert torch.equal(moved.to_dense(), matrix(g) @ dense @ matrix(g).T)
 
 
 def test_samples_are_seeded_and_uniform() -> None:

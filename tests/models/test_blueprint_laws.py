@@ -100,6 +100,7 @@ CASES = {
         graph,
         [PERMUTATIONS],
     ),
+    "graph, left pooled": (lambda: [GraphConv(C, 4), nn.Tanh(), HeavyEdgePool(), GraphConv(4, 2)], graph, []),
     "graph, pooled at ties": (lambda: [HeavyEdgePool(), GraphConv(C, 2), Readout()], lambda: graph(False), []),
     "graph, pooled to ties": (lambda: [TopKPool(C, 0.9), HeavyEdgePool(), Readout("max")], lambda: graph(False), []),
     "graph, equal weights": (lambda: [HeavyEdgePool(), GraphConv(C, 2), Readout()], equal_weights, []),
@@ -163,7 +164,7 @@ CASES = {
             nn.Linear(2, 2),
         ],
         points,
-        ["SO(2) of the plane"],
+        [PERMUTATIONS, "SO(2) of the plane"],
     ),
     "plane, vectors": (
         lambda: [
@@ -173,7 +174,7 @@ CASES = {
             Readout("mean"),
         ],
         points,
-        ["SO(2) of the plane"],
+        [PERMUTATIONS, "SO(2) of the plane"],
     ),
     "plane, then a graph": (
         lambda: [
@@ -203,7 +204,7 @@ CASES = {
     "plane, positions seen by another": (
         lambda: [SteerablePointConv(scalars(C), scalars(2), radius=3.0), pyg.PointNetConv(nn.Linear(4, 2))],
         points,
-        [],
+        [PERMUTATIONS],
     ),
     "each node alone": (lambda: [nn.Linear(C, 4), nn.Tanh()], lambda: Data(x=random(5, C)), [PERMUTATIONS]),
     "p4 on a torus": (

@@ -19,7 +19,9 @@ from graphgdl.nn import (
     GCNConv,
     GridConv,
     GridFlatten,
+    GridGlobalPool,
     GridPool,
+    GridUpsample,
     HeavyEdgePool,
     NormNonlinearity,
     NormPool,
@@ -143,6 +145,10 @@ MISFITS = {
         lambda: [GridConv(3, 4, 3, dim=1), conv(4, 4)],
         r"needs a Grid of 2 axes, but layer 0, `GridConv\(.*\)`, has a Grid of 1 axis",
     ),
+    "a readout of grids after a pooling": (
+        lambda: [conv(3, 4), HeavyEdgePool(), GridGlobalPool()],
+        r"`GridGlobalPool\(\)`, needs a Grid, but layer 1, `HeavyEdgePool\('mean'\)`, has a graph; keep",
+    ),
     "a chain and a set": (
         lambda: [ChainGRU(3, 4), DeepSets(nn.Identity())],
         r"`DeepSets\(...\)`, needs a Complete, but layer 0, `ChainGRU\(.*\)`, has a Chain",
@@ -200,6 +206,10 @@ CALLS = {
     "`x` has 9 nodes on the short way and 4 on the long one; along each axis of a grid the strides must divide": (
         ValueError,
         lambda: UNet.on_grid(1, 1, [2, 2, 2], dim=2)(torch.ones(36, 1), Grid((6, 6))),
+    ),
+    r"`x` lies on Grid\(.*shape=\(4, 4\).* on the short way and on Grid\(.*shape=\(2, 8\).* on the long one; undo each": (
+        ValueError,
+        lambda: Skip([GridPool((2, 1)), GridUpsample((1, 2))])(torch.ones(16, 1), Grid((4, 4))),
     ),
 }
 

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from graphgdl.domains import Grid
 from graphgdl.domains.structured_data import StructuredData
 from graphgdl.groups import Cyclic, FieldType, Law, Permutation, Translations, regular
+from graphgdl.models import Blueprint
 from graphgdl.nn import ApproximatelyEquivariant, GraphConv, GridConv
 from graphgdl.testing import GridShifts, equivariance_curve
 
@@ -153,6 +154,18 @@ def test_laws_and_types() -> None:
     model = ApproximatelyEquivariant(typed, nn.Identity())
     assert model.in_type is model.out_type is typed.in_type
     assert not hasattr(ApproximatelyEquivariant(nn.Identity(), typed), "in_type")
+
+
+def test_it_stands_in_a_blueprint_as_its_symmetric_part_does() -> None:
+    def strided() -> nn.Module:
+        return GridConv(1, 2, 3, dim=2, padding=1, stride=2)
+
+    model = Blueprint([ApproximatelyEquivariant(strided(), strided()), GridConv(2, 1, 3, dim=2, padding=1)])
+    data = StructuredData(torch.randn(64, 1), Grid((8, 8), periodic=True))
+    assert model(data).shape == (16, 1)
+    assert [law.statement for law in model.laws(data)] == ["translations by multiples of 2x2"]
+    with pytest.raises(ValueError, match=r"takes 3 x .* gives 2 x"):
+        Blueprint([ApproximatelyEquivariant(strided(), strided()), nn.Linear(3, 1)])
 
 
 def test_inputs_reach_both_parts() -> None:

@@ -9,7 +9,7 @@ from torch_geometric.nn.dense import dense_diff_pool, dense_mincut_pool
 from torch_geometric.nn.pool import TopKPooling
 from torch_geometric.utils import to_dense_adj
 
-from graphgdl.domains import Grid
+from graphgdl.domains import Complete, Grid
 from graphgdl.groups import Permutation
 from graphgdl.nn import DiffPool, HeavyEdgePool, MinCutPool, TopKPool, Unpool, cluster_pool
 from graphgdl.testing import assert_disjoint_union, assert_equivariant, assert_twin_fails
@@ -132,6 +132,25 @@ def test_a_batch_is_each_graph_alone(pool):
     m = alone[0].x.size(0)
     assert torch.equal(both.edge_index, torch.cat([alone[0].edge_index, alone[1].edge_index + m], dim=1))
     assert both.batch.tolist() == [0] * m + [1] * (both.x.size(0) - m)
+
+
+@pytest.mark.parametrize("pool", pools(), ids=str)
+def test_ties_are_broken_in_each_graph_alone(pool):
+    """A molecule gives the same wherever it stands in its batch."""
+    ring = torch.stack([torch.arange(6), (torch.arange(6) + 1) % 6])
+    one = Data(x=torch.ones(6, C, dtype=torch.float64), edge_index=torch.cat([ring, ring.flip(0)], dim=1))
+    one.x[:, 0] = torch.tensor([0, 0, 0, 1, 1, 1])
+    data = Batch.from_data_list([one] * 5)
+    both = there_and_back(pool, data).view(5, 6, C)
+    assert torch.equal(both, both[:1].expand_as(both))
+
+
+@pytest.mark.parametrize("pool", pools(), ids=str)
+def test_a_structure_says_which_graph_a_node_is_of(pool):
+    sets, x = Complete([0, 4, 9]), torch.randn(9, C, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    from_structure, from_edges = pool(x, sets), pool(x, sets.edge_index, sets.batch)
+    for got, want in zip(from_structure[:4], from_edges[:4]):
+        torch.testing.assert_close(got, want)
 
 
 @pytest.mark.parametrize("pool", pools(), ids=str)

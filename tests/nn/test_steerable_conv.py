@@ -207,6 +207,15 @@ def test_the_limit_is_stated_and_proved(name):
     assert 1e-10 < found.error < 1e-3
 
 
+def test_a_group_without_a_turn_of_the_lattice_states_its_limit_alone():
+    fields = FieldType(regular(Cyclic(3)))
+    conv, grid = SteerableConv(fields, fields, 3), Grid((9, 9))
+    x = torch.zeros(81, 3)
+    assert conv.laws(StructuredData(x, grid)) == ()
+    (law,) = conv.laws(StructuredData(x, grid, spacing=1.0))
+    assert (law.kind, law.statement) == ("limit", "Cyclic(3) about the centre, of polynomials of degree 4")
+
+
 @pytest.mark.parametrize("name", ["SO2", "C8"])
 def test_the_same_disc_without_refinement_fails_the_fit(name):
     """The twin of the limit: 3 taps at distance 1 on every grid."""

@@ -12,7 +12,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from graphgdl.domains import Grid
-from graphgdl.groups import E, FieldType, frequency, scalars
+from graphgdl.groups import SO, E, FieldType, frequency, scalars, trivial
 from graphgdl.nn import SteerableConv, SteerablePointConv
 from graphgdl.testing import assert_contract, assert_equivariant
 
@@ -52,10 +52,20 @@ class Bent(nn.Module):
 def test_contract(name, aggr):
     layer = layer_of(name, aggr=aggr)
     data = cloud(layer)
-    (law,) = layer.laws(data)
-    assert law.kind == "exact"
-    errors = assert_contract(layer, data, twin=Bent(layer), group=law.group)
+    nodes, law = layer.laws(data)
+    assert (nodes.statement, law.kind) == ("permutations of the nodes", "exact")
+    how = "invariant" if law.invariant else "equivariant"
+    errors = assert_contract(layer, data, twin=Bent(layer), group=law.group, law=how)
     assert errors["law"] < 1e-12
+
+
+def test_the_law_says_what_moves():
+    arrows, ones = FieldType(frequency(SO(2), 1)), FieldType(trivial(SO(2)))
+    data = Data(x=torch.ones(2, 2), pos=torch.zeros(2, 2), edge_index=torch.tensor([[0], [1]]))
+    for out, invariant in ((arrows, False), (ones, True), (scalars(2), True)):
+        assert SteerablePointConv(arrows, out, radius=1.0).laws(data)[1].invariant == invariant
+    (nodes,) = SteerablePointConv(scalars(2), scalars(2), radius=1.0).laws(data)
+    assert nodes.statement == "permutations of the nodes"
 
 
 def test_permutations_and_translations():

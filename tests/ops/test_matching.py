@@ -99,6 +99,15 @@ def test_a_path_of_falling_weights_needs_few_rounds(monkeypatch):
     assert torch.equal(mate, torch.cat([torch.arange(n - 1) ^ 1, torch.tensor([n - 1])]))
 
 
+@given(graphs(max_nodes=8, max_edges=20), st.integers(1, 5))
+def test_numbers_within_each_graph_match_each_alone(data, shift):
+    edges, n = data.edge_index, data.num_nodes
+    alone = heavy_edge_matching(edges, torch.ones(data.num_edges), n)
+    number = torch.arange(n + shift) - shift
+    moved = heavy_edge_matching(edges + shift, torch.ones(data.num_edges), n + shift, number)
+    assert torch.equal(moved[shift:] - shift, alone)
+
+
 def test_without_nodes_or_edges():
     empty = torch.zeros(2, 0, dtype=torch.int64)
     assert heavy_edge_matching(empty, torch.ones(0), 0).tolist() == []
@@ -118,6 +127,11 @@ EDGES = torch.tensor([[0, 1], [1, 2]])
         ((EDGES.double(), torch.ones(2), 3), TypeError, "`edge_index` must be int64 or int32"),
         ((EDGES[0], torch.ones(2), 3), ValueError, r"`edge_index` must have shape \(2, e\)"),
         ((EDGES, torch.ones(2), -1), ValueError, "`num_nodes` must be at least 0, got -1"),
+        (
+            (EDGES, torch.ones(2), 3, EDGES[0]),
+            ValueError,
+            r"`number` must have one entry for each of 3 nodes, got \(2,\)",
+        ),
     ],
 )
 def test_errors(arguments, kind, message):

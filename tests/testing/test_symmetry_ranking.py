@@ -202,6 +202,8 @@ def test_holm_by_its_definition() -> None:
             {"labels": torch.arange(6)[:, None]},
             r"`labels` of classes must have shape \(6,\), got \(6, 1\); flatten them",
         ),
+        ({"labels": torch.full((6,), math.nan)}, "`labels` must be finite numbers, got 6 that are not"),
+        ({"samples": torch.full((6, 1), math.inf)}, "`samples` must be finite numbers, got 6 that are not"),
         ({"k": 4}, r"`k` must lie in 1 .. 3, half the number of samples, got 4"),
         ({"candidates": {}}, "`candidates` must name at least one group, got none"),
         ({"draws": 0}, "`draws` must be at least 1, got 0"),
@@ -212,6 +214,14 @@ def test_input_errors(change: dict[str, object], message: str) -> None:
     arguments = {"samples": torch.zeros(6, 2), "labels": torch.arange(6), "candidates": {"C2": Cyclic(2)}, **change}
     with pytest.raises(ValueError, match=message):
         rank_symmetries(**arguments)  # type: ignore[arg-type]
+
+
+def test_what_is_no_tensor_and_no_group_is_refused() -> None:
+    x, y = torch.zeros(6, 2), torch.arange(6)
+    with pytest.raises(TypeError, match=r"`samples` must be a tensor, got ndarray; use `torch.as_tensor`"):
+        rank_symmetries(x.numpy(), y, {"C2": Cyclic(2)})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`candidates` must be groups by name, such as .* got 'SO\(2\)' for 'turns'"):
+        rank_symmetries(x, y, {"turns": "SO(2)"})  # type: ignore[dict-item]
 
 
 def test_a_curve_needs_a_size_and_a_draw() -> None:

@@ -41,6 +41,24 @@ def test_channels_and_edge_inputs():
     assert data.x.shape == (7, 9)
 
 
+class Energy(nn.Module):
+    def forward(self, z, pos, batch=None):
+        return pos
+
+
+class OfData(nn.Module):
+    def forward(self, data):
+        return data.x
+
+
+def test_molecules_have_atomic_numbers():
+    _, data = example_of(Energy).make()
+    assert (data.z.dtype, data.z.shape, data.pos.shape) == (torch.int64, (7,), (7, 3))
+    assert int(data.z.min()) > 0
+    _, data = example_of(OfData).make()
+    assert set(data.to_dict()) == {"x", "edge_index", "pos", "edge_attr", "z"}
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

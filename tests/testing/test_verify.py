@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GraphConv, global_add_pool
 
-from graphgdl.groups import SO, FieldAction, Law, Permutation, Translations, standard
+from graphgdl.groups import SO, Cyclic, FieldAction, Law, Permutation, Translations, standard
 from graphgdl.testing import laws_of, verify
+from graphgdl.testing.equivariance import moving
 from graphgdl.testing.measure import measure
 
 
@@ -280,6 +281,22 @@ def test_a_limit_of_one_module_for_each_input() -> None:
     assert "for 2.0" in only([Square(), Square(), Wrong()], family, draws=8).failures[0]
     with pytest.raises(ValueError, match="`module` must be one, or one for each input, got 2 with 3 inputs"):
         verify([Square(), Square()], family)
+
+
+def test_the_identity_is_not_drawn_where_there_is_another_element() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert all(moving(Cyclic(2), generator).tolist() == [1, 0] for _ in range(50))
+    assert moving(Permutation(1), generator).tolist() == [0]
+
+
+def test_a_law_that_fails_says_nothing_of_its_twin(data: Data) -> None:
+    class Numbers(Sums):
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return super().forward(x, edge_index) * torch.arange(len(x))[:, None]
+
+    verdict = only(Numbers(), data)
+    assert verdict.twin > 1
+    assert not any("twin" in text for text in verdict.failures)
 
 
 def test_vectors() -> None:
