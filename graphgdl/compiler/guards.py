@@ -5,11 +5,12 @@ from __future__ import annotations
 import dis
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cached_property, partial
 from operator import attrgetter, itemgetter
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+from weakref import ReferenceType
 
 import numpy as np
 import torch
@@ -40,6 +41,10 @@ _MUTABLE = list | dict | set | deque | bytearray
 Getter = Callable[[Any], tuple[Any, ...]]
 
 
+class _Held(Exception):
+    """The message may get at the layer by another way than `self`, and so at modules that it was not seen to read."""
+
+
 class Guard:
     """What a message may read of a layer; `holds` tells whether all of it is as it was.
 
@@ -52,31 +57,49 @@ class Guard:
     Args:
         layer: the layer; it is not kept alive by reference to itself.
         effects: (name of module, name of attribute) that the message sets to tensors: only their types are compared.
+        read: the modules that the message gets at, by name, and which parameters and buffers of each it takes; the
+            insides of the others are not watched. None for all.
 
     Raises:
         Refused: there is too much to look at, or a NumPy array of more than 4096 bytes.
     """
 
-    def __init__(self, layer: MessagePassing, effects: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        layer: MessagePassing,
+        effects: Iterable[tuple[str, str]] = (),
+        read: Mapping[str, Container[str]] | None = None,
+    ) -> None:
+        try:
+            self._watch(layer, set(effects), read)
+        except _Held:
+            self._watch(layer, set(effects), None)
+
+    def _watch(
+        self, layer: MessagePassing, effects: set[tuple[str, str]], read: Mapping[str, Container[str]] | None
+    ) -> None:
         self._stores: list[tuple[Mapping[str, Any], int, Getter, tuple[Any, ...]]] = []
         self._globals: list[tuple[Mapping[str, Any], Getter, tuple[Any, ...]]] = []
         self._contents: list[tuple[Any, Any]] = []
         self._cells: list[tuple[Any, Any]] = []
         self._empty: list[Mapping[Any, Any]] = []  # hooks, and what else must stay so
         self._types: list[tuple[nn.Module, type]] = []
-        self._places: dict[int, tuple[Mapping[str, Any], str]] = {}  # of each parameter and buffer, the first
         self._ties: list[tuple[Mapping[str, Any], str, Mapping[str, Any], str]] = []  # places of one tensor
-        self._tensors: list[tuple[Mapping[str, Tensor | None], int, list[tuple[str, Any]]]] = []
+        self._tensors: list[tuple[Mapping[str, Any], list[str] | None, list[tuple[str, Any]]]] = []
         self._effects: list[tuple[Mapping[str, Any], str, type]] = []
         self._seen: set[int] = set()
         self._class = type(layer)
         self._methods: Getter = attrgetter(*METHODS)
         self._values = self._methods(self._class)
-        effects = set(effects)
-        self._seen.update(map(id, layer.modules()))
-        for path, module in layer.named_modules():
-            self._module(path, module, {name for where, name in effects if where == path})
-        del self._seen, self._places
+        registered = dict(layer.named_modules())
+        self._tie(registered.values())
+        self._registered = set(map(id, registered.values())) if read is not None else set()
+        self._seen.update(map(id, registered.values()) if read is None else ())
+        for path, module in registered.items():
+            if read is None or path in read:
+                own = {name for where, name in effects if where == path}
+                self._module(path, module, own, None if read is None else read[path])
+        del self._seen, self._registered
 
     def holds(self, layer: MessagePassing) -> bool:
         """Return whether nothing has changed."""
@@ -87,8 +110,8 @@ class Guard:
             for store, length, get, values in self._stores:
                 if len(store) != length or get(store) != values:
                     return False
-            for tensors, length, signatures in self._tensors:
-                if len(tensors) != length:
+            for tensors, names, signatures in self._tensors:
+                if names is not None and list(tensors) != names:
                     return False
                 for name, signature in signatures:
                     if _signature(tensors[name]) != signature:
@@ -111,34 +134,39 @@ class Guard:
             type(store.get(name)) is kind for store, name, kind in self._effects
         )
 
-    def _module(self, path: str, module: nn.Module, effects: set[str]) -> None:
+    def _module(self, path: str | None, module: nn.Module, effects: set[str], read: Container[str] | None) -> None:
         own = module.__dict__
         hidden = _INTERNAL | effects | (_OWN if isinstance(module, MessagePassing) else frozenset())
         seen = [name for name in own if name not in hidden]
-        self._store(own, [name for name in seen if type(own[name]) is not Tensor])
-        self._store(module._modules, list(module._modules))
-        self._effects += [(own, name, type(own.get(name))) for name in effects]
         attributes = [name for name in seen if type(own[name]) is Tensor]
-        for store, names in (
-            (module._parameters, [*module._parameters]),
-            (module._buffers, [*module._buffers]),
-            (own, attributes),
-        ):
-            if names:
-                self._tensors.append((store, len(store), [(name, _signature(store[name])) for name in names]))
-            for name in names:
-                tensor = store[name]
-                if tensor is not None and id(tensor) in self._places:
-                    self._ties.append((store, name, *self._places[id(tensor)]))
-                self._places.setdefault(id(tensor), (store, name))
-        if path:
+        self._store(own, [name for name in seen if name not in attributes])
+        self._store(module._modules, list(module._modules), follow=path is None)
+        self._effects += [(own, name, type(own.get(name))) for name in effects]
+        for store in (module._parameters, module._buffers):
+            if store:
+                taken = [name for name in store if read is None or name in read]
+                self._tensors.append((store, list(store), [(name, _signature(store[name])) for name in taken]))
+        if attributes:
+            self._tensors.append((own, None, [(name, _signature(own[name])) for name in attributes]))
+        if path != "":
             self._types.append((module, type(module)))
             self._empty += [module._forward_hooks, module._forward_pre_hooks]
             self._empty += [module._backward_hooks, module._backward_pre_hooks]
         self._value(type(module))
 
-    def _store(self, store: Mapping[str, Any], names: list[str]) -> None:
-        """Watch these entries, and that none is added."""
+    def _tie(self, modules: Iterable[nn.Module]) -> None:
+        """Watch that tensors in several places stay the same: to the loops they are one input, found at the first place."""
+        first: dict[int, tuple[Mapping[str, Any], str]] = {}
+        for module in modules:
+            for store in (module._parameters, module._buffers, module.__dict__):
+                for name, tensor in store.items():
+                    if isinstance(tensor, Tensor):
+                        place = first.setdefault(id(tensor), (store, name))
+                        if place[0] is not store or place[1] != name:
+                            self._ties.append((store, name, *place))
+
+    def _store(self, store: Mapping[str, Any], names: list[str], follow: bool = True) -> None:
+        """Watch these entries, that none is added, and what they hold."""
         if not store:
             self._empty.append(store)
             return
@@ -147,12 +175,14 @@ class Guard:
         self._stores.append((store, len(store), get, values))
         if len(self._stores) > MOST_PLACES:
             raise Refused("the layer refers to too many objects to watch them all")
-        for value in values:
+        for value in values if follow else ():
             self._value(value)
 
     def _value(self, value: Any) -> None:
         if value is None or isinstance(value, _OPAQUE) or id(value) in self._seen:
             return
+        if id(value) in self._registered:
+            raise _Held
         self._seen.add(id(value))
         if isinstance(value, _MUTABLE | tuple | frozenset):
             if isinstance(value, _MUTABLE):
@@ -168,14 +198,17 @@ class Guard:
         elif isinstance(
             value, nn.Module
         ):  # one that is not registered: its tensors may not be used, its attributes may
-            self._module("elsewhere", value, set())
+            self._module(None, value, set(), None)
         elif isinstance(value, type):
             for cls in value.__mro__:
                 if not of_libraries(cls.__module__) and (cls is value or id(cls) not in self._seen):
                     self._seen.add(id(cls))
                     self._store(vars(cls), [name for name in vars(cls) if name not in _CLASS_DETAILS])
         elif isinstance(value, MethodType | staticmethod | classmethod):
+            self._value(getattr(value, "__self__", None))
             self._value(value.__func__)
+        elif isinstance(value, ReferenceType):
+            self._value(value())
         elif isinstance(value, property | cached_property):
             self._value(value.fget if isinstance(value, property) else value.func)
         elif isinstance(value, partial):

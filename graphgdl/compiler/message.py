@@ -58,11 +58,23 @@ class Variant:
 
 
 @dataclass(slots=True)
+class _Last:
+    """The last call of a step: the edges and kinds of inputs, and what ran on which graph, which lives as long as they."""
+
+    edges: weakref.ref[Tensor]
+    version: int
+    kinds: Key
+    variant: Variant
+    graph: weakref.ref[Any]
+
+
+@dataclass(slots=True)
 class _Known:
     """All variants of one layer."""
 
     by_key: dict[Key, list[Variant]] = field(default_factory=dict)
     count: int = 0
+    last: dict[str, _Last] = field(default_factory=dict)
 
 
 _layers: weakref.WeakKeyDictionary[MessagePassing, _Known] = weakref.WeakKeyDictionary()
@@ -115,29 +127,52 @@ def compiled(
         return variant
 
 
+def again(layer: MessagePassing, step: str, edge_index: Tensor, inputs: dict[str, Any]) -> Callable[[], Any] | None:
+    """Return what runs a call like the last that was kept: the same edges, the layer as it was, inputs of the same kinds.
+
+    All else that `compiled` looks at follows from these.
+    """
+    known = _layers.get(layer)
+    last = known.last.get(step) if known is not None else None
+    if last is None or last.edges() is not edge_index or last.version != edge_index._version:
+        return None
+    graph = last.graph()
+    if graph is None or last.kinds != _kinds(inputs) or not last.variant.guard.holds(layer):  # type: ignore[union-attr]
+        return None
+    return partial(_run, last.variant, layer, graph, inputs)
+
+
 def run(
-    variant: Variant, layer: MessagePassing, edge_index: Tensor, num_src: int, num_dst: int, inputs: dict[str, Any]
+    variant: Variant,
+    layer: MessagePassing,
+    step: str,
+    edge_index: Tensor,
+    num_src: int,
+    num_dst: int,
+    inputs: dict[str, Any],
+    keep: bool = False,
 ) -> Any:
-    """Return what the step returns, and set the attributes that the message sets."""
+    """Return what the step returns, and set the attributes that the message sets; `keep` the call for `again`."""
+    graph = BACKENDS[edge_index.device.type]().topology(edge_index, num_src, num_dst)
+    kinds = _kinds(inputs) if keep and not edge_index.is_inference() else None
+    if kinds is not None:
+        _layers[layer].last[step] = _Last(
+            weakref.ref(edge_index), edge_index._version, kinds, variant, weakref.ref(graph)
+        )
+    return _run(variant, layer, graph, inputs)
+
+
+def _run(variant: Variant, layer: MessagePassing, graph: Any, inputs: dict[str, Any]) -> Any:
     recording, function = variant.recording, variant.compiled
     assert recording is not None
     assert function is not None
-    values = [source(inputs) for source in variant.sources]
-    found = _evaluated(function, edge_index, num_src, num_dst, values, variant.half)
+    found = _evaluated(function, graph, [source(inputs) for source in variant.sources], variant.half)
     for (module, name), value in zip(recording.effects, found[recording.returned :]):
         (layer.get_submodule(module) if module else layer).__dict__[name] = value
     return found[0] if recording.single else tuple(found[: recording.returned])
 
 
-def _evaluated(
-    function: Differentiable,
-    edge_index: Tensor,
-    num_src: int,
-    num_dst: int,
-    values: list[Tensor],
-    half: torch.dtype | None,
-) -> list[Tensor]:
-    graph = BACKENDS[edge_index.device.type]().topology(edge_index, num_src, num_dst)
+def _evaluated(function: Differentiable, graph: Any, values: list[Tensor], half: torch.dtype | None) -> list[Tensor]:
     if half is None:
         return function(graph, values)
     return [f.to(half) if f.is_floating_point() else f for f in function(graph, values)]
@@ -173,6 +208,24 @@ def _plain(value: Any) -> Key:
     raise TypeError
 
 
+def _kinds(inputs: dict[str, Any]) -> Key | None:
+    """Return what a recording, and the numbers of nodes, depend on besides the layer and the edges."""
+    parts: list[Any] = [torch.is_grad_enabled(), torch.get_default_dtype()]
+    try:
+        for name, value in inputs.items():
+            several = isinstance(value, _PAIR)
+            twice = several and is_twice(value)
+            parts += name, type(value), twice, len(value) if several else 1
+            for side in value[:1] if twice else value if several else (value,):
+                if isinstance(side, Tensor):
+                    parts += type(side), side.shape, side.dtype, side.device, side.requires_grad
+                else:
+                    parts += _plain(side)
+    except TypeError:
+        return None
+    return tuple(parts)
+
+
 def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
     rows, *features = tensor.shape or (None,)
     where = sizes.index(rows) if rows in sizes else (rows,)
@@ -204,7 +257,7 @@ def _made(
         recording = record(layer, step, inputs, rows, square)
         if not guard.holds(layer):
             raise Refused("the message changes what it reads")
-        guard = Guard(layer, recording.effects)
+        guard = Guard(layer, recording.effects, recording.read)
         sources = [_source(layer, kind, name, device) for kind, name in recording.inputs]
         given = [
             (k, name, source(inputs))
@@ -288,7 +341,8 @@ def _prove_once(
 
         def call(edge_index: Tensor, num_src: int, num_dst: int, given: dict[str, Any]) -> Sequence[Tensor]:
             values = [source(given) for source in sources]
-            return _evaluated(made, edge_index, num_src, num_dst, values, dtype)[: recording.returned]
+            graph = BACKENDS[edge_index.device.type]().topology(edge_index, num_src, num_dst)
+            return _evaluated(made, graph, values, dtype)[: recording.returned]
 
         return call
 

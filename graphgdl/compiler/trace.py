@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import is_
 from typing import Any
@@ -31,6 +31,7 @@ class Recording:
             or other tensor of a module), ('seed', '').
         single: whether the result is one tensor; otherwise a tuple of `returned` tensors.
         effects: attributes that the message sets to tensors: (name of module, name of attribute), after the results.
+        read: the modules that the message gets at, by name, and which parameters and buffers of each it takes.
     """
 
     tape: Tape
@@ -38,9 +39,33 @@ class Recording:
     single: bool
     returned: int
     effects: list[tuple[str, str]]
+    read: dict[str, set[str]]
+
+
+class _Noted(Mapping[str, Any]):
+    """The children, parameters or buffers of a module; `read` are the names of those that were taken out."""
+
+    def __init__(self, entries: dict[str, Any]) -> None:
+        self._entries = entries
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._entries[name]
+        self.read.add(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 _CONTAINERS = (list, dict, set)
+_TENSORS = ("_parameters", "_buffers")
 
 
 def state_of(layer: nn.Module) -> dict[str, Tensor]:
@@ -80,7 +105,7 @@ def _shadow(module: nn.Module, stand_ins: dict[int, Tensor], made: dict[nn.Modul
     copy = made[module] = object.__new__(type(module))
     copy.__dict__.update({n: v.copy() if type(v) in _CONTAINERS else v for n, v in module.__dict__.items()})
     copy.__dict__.update({n: stand_ins[id(v)] for n, v in module.__dict__.items() if type(v) is Tensor})
-    for store in ("_parameters", "_buffers"):
+    for store in _TENSORS:
         tensors = module.__dict__[store]
         copy.__dict__[store] = {n: None if t is None else stand_ins[id(t)] for n, t in tensors.items()}
     children = {n: None if m is None else _shadow(m, stand_ins, made) for n, m in module._modules.items()}
@@ -198,6 +223,8 @@ def record(
     reads = Reads(recorder, needed, torch.is_grad_enabled())
     shadows: dict[nn.Module, nn.Module] = {}
     shadow = _shadow(layer, {id(state[name]): tensor for name, tensor in state_meta.items()}, shadows)
+    for copy in shadows.values():
+        copy.__dict__.update({store: _Noted(copy.__dict__[store]) for store in (*_TENSORS, "_modules")})
     before = {copy: _attributes(copy) for copy in shadows.values()}
     chance = _chance()
     try:
@@ -210,6 +237,8 @@ def record(
         raise Refused(f"{type(error).__name__} when run without values: {text[0][:200]}") from error
     if _chance() != chance:
         raise Refused("it draws random numbers outside torch")
+    taken = _read(shadow)
+    read = {path: taken[shadows[m]] for path, m in layer.named_modules() if shadows[m] in taken}
     effects = _effects(shadow, before)
     single = isinstance(result, Tensor)
     results = [result] if single else list(result)
@@ -223,7 +252,18 @@ def record(
         single,
         len(results),
         [(module, name) for module, name, _ in effects],
+        read,
     )
+
+
+def _read(module: nn.Module) -> dict[nn.Module, set[str]]:
+    """Return which tensors were taken out of a module, and out of those that were taken out of it."""
+    stores = module.__dict__
+    found = {module: set[str]().union(*(stores[store].read for store in _TENSORS))}
+    for name in list(stores["_modules"].read):
+        if stores["_modules"][name] is not None:
+            found |= _read(stores["_modules"][name])
+    return found
 
 
 def general(step: str) -> Callable[..., Any]:

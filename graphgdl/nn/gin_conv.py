@@ -46,8 +46,9 @@ class GINConv(Lowered, pyg.GINConv):
 
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""
+        edge_index = edges_of(edge_index, x, size)
         x = (x, x) if isinstance(x, Tensor) else x
-        return self.nn(self.propagate(edges_of(edge_index, x, size), x=x, size=size))
+        return self.nn(self.propagate(edge_index, x=x, size=size))
 
     def update(self, inputs: Tensor, x: OptPairTensor) -> Tensor:
         """Add the node itself: PyG does so after `propagate`, here the same loop does it."""

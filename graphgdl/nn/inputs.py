@@ -12,7 +12,7 @@ from torch_geometric.utils import is_torch_sparse_tensor
 
 from graphgdl.domains.structure import Structure
 from graphgdl.nn.memo import remembered
-from graphgdl.ops.rows import plan
+from graphgdl.ops.rows import plan, seen
 
 Size = tuple[int | None, int | None] | None
 _INTEGERS = (torch.int64, torch.int32)
@@ -81,15 +81,16 @@ def _edges_of_structure(structure: Any, x: Any) -> Tensor:
 
 def _num_nodes(x: Any, size: Size) -> tuple[int, int]:
     if isinstance(x, Tensor) and size is None:
-        return _rows(x), _rows(x)
+        rows = _rows(x)
+        return rows, rows
     pair = tuple(x) if isinstance(x, tuple | list) else (x, x)
     if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], Tensor | None):
         raise TypeError(f"`x` must be a tensor (n, c) or a pair of source and destination features, got {_kind(x)}")
-    rows = [None if t is None else _rows(t) for t in pair]
-    for end, given, has in zip(("source", "destination"), size or (None, None), rows):
+    both = [None if t is None else _rows(t) for t in pair]
+    for end, given, has in zip(("source", "destination"), size or (None, None), both):
         if given is not None and has is not None and given != has:
             raise ValueError(f"`size` says {given} {end} nodes, but `x` has {has} rows; drop `size` or correct it")
-    num_dst = size[1] if rows[1] is None and size is not None else rows[1]
+    num_dst = size[1] if both[1] is None and size is not None else both[1]
     return _rows(pair[0]), _rows(pair[0]) if num_dst is None else num_dst
 
 
@@ -111,6 +112,9 @@ def _check_size(has_src: int | None, has_dst: int | None, num_src: int, num_dst:
 
 
 def _check_tensor(edge_index: Tensor, num_src: int, num_dst: int) -> None:
+    known = seen(edge_index) if edge_index.dtype in _INTEGERS else None
+    if known is not None and type(edge_index) is Tensor and known.fits(num_src, num_dst):
+        return
     if edge_index.dtype not in _INTEGERS:
         raise TypeError(
             f"`edge_index` must have dtype int64 or int32, got {str(edge_index.dtype).removeprefix('torch.')}; "

@@ -33,13 +33,17 @@ _PAIR = (tuple, list)
 
 
 class Call(NamedTuple):
-    """One call of `propagate` or `edge_updater`: plain edges (2, e), numbers of nodes, and the inputs."""
+    """One call of `propagate` or `edge_updater`: plain edges (2, e), numbers of nodes, and the inputs.
+
+    `by_inputs`: whether edges and inputs alone say all this, and were passed as they are here.
+    """
 
     step: str
     edges: Tensor
     num_src: int
     num_dst: int
     inputs: dict[str, Any]
+    by_inputs: bool = False
 
 
 class Lowering(Protocol):
@@ -55,8 +59,9 @@ class Compiled:
     def prepare(self, layer: Lowered, call: Call) -> Callable[[], Any] | str:
         """Return what runs the step, or the reason why the compiler does not take it."""
         compiler = _compiler()
-        variant = compiler.compiled(layer, *call)
-        return variant.reason or partial(compiler.run, variant, layer, *call[1:])
+        *what, by_inputs = call
+        variant = compiler.compiled(layer, *what)
+        return variant.reason or partial(compiler.run, variant, layer, *what, keep=by_inputs)
 
 
 class Ran(NamedTuple):
@@ -114,6 +119,9 @@ class Lowered(MessagePassing):
             inputs = self._pairs_turned(step, inputs)
         if self._lowering != "message":
             call = self._customised() or self._call(step, edge_index, size, inputs)
+            if callable(call):
+                self._note(step, "compiled", refused)
+                return call()
             for name, lowering in self.lowerings.items():
                 if self._lowering not in ("auto", name):
                     continue
@@ -159,10 +167,11 @@ class Lowered(MessagePassing):
         method = self.message_and_aggregate
         return bool(self.fuse) and method.__module__.partition(".")[0] != "torch_geometric"
 
-    def _call(self, step: str, edge_index: Any, size: Any, given: dict[str, Any]) -> Call | str:
-        """Return the call in plain form, or why only the message path takes it."""
+    def _call(self, step: str, edge_index: Any, size: Any, given: dict[str, Any]) -> Call | Callable[[], Any] | str:
+        """Return the call in plain form, or what runs it if it is like the last one, or why the message path must run."""
         if torch.compiler.is_compiling():
             return "torch.compile traces the message path"
+        by_inputs = size is None and type(edge_index) is Tensor
         if type(edge_index) is not Tensor or edge_index.layout is not torch.strided:
             reason = self._unusual(edge_index, given)
             if reason is not None:
@@ -177,8 +186,12 @@ class Lowered(MessagePassing):
             return f"autocast is active on the {device.upper()}"
         if device == "cpu" and torch._C._len_torch_function_stack() and torch.get_default_device().type != "cpu":
             return f"tensors are made on {torch.get_default_device()}, the default device"
+        if by_inputs and len(self.lowerings) == 1:
+            again = _compiler().again(self, step, edges, inputs)
+            if again is not None:
+                return again
         counts = self._node_counts(step, edge_index, size, inputs)
-        return counts if isinstance(counts, str) else Call(step, edges, *counts, inputs)
+        return counts if isinstance(counts, str) else Call(step, edges, *counts, inputs, by_inputs)
 
     def _unusual(self, edge_index: Any, given: dict[str, Any]) -> str | None:
         """Return why a graph that is no plain tensor is left to the message path, or None."""

@@ -22,14 +22,14 @@ class CompiledOnEdges(Compiled):
         """Return what runs the step, or the reason why the compiler does not take it."""
         if isinstance(call.edges, Structure | CompleteBipartite):
             built = Lowered._call(layer, call.step, call.edges.edge_index, None, call.inputs)
-            return built if isinstance(built, str) else super().prepare(layer, built)
+            return super().prepare(layer, built) if isinstance(built, Call) else built
         return super().prepare(layer, call)
 
 
 class OnStructure(Lowered):
     """Mixin as `Lowered`; a lowering finds the structure in the place of `call.edges`."""
 
-    def _call(self, step: str, edge_index: Any, size: Any, given: dict[str, Any]) -> Call | str:
+    def _call(self, step: str, edge_index: Any, size: Any, given: dict[str, Any]) -> Call | Callable[[], Any] | str:
         if isinstance(edge_index, Structure | CompleteBipartite):
             return Call(step, edge_index, *ends_of(edge_index), given)  # type: ignore[arg-type]
         return super()._call(step, edge_index, size, given)

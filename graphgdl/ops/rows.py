@@ -62,10 +62,16 @@ class Plan:
         values = values if values.dim() == 2 else values[None]
         self.name = name
         keys, self.range = sort.copy_and_scan(values)
+        whole = len(self.range) == 2 and all(low >= 0 for low, _, _ in self.range)
+        self._least = tuple(high + 1 for _, high, _ in self.range) if whole else None  # numbers of nodes
         too_large = max(values.size(1), *(high for _, high, _ in self.range)) >= 2**31
         self._keys = (values.clone() if too_large else keys).unbind()
         self._rows: dict[tuple[int, int], Rows] = {}
         self.derived: dict[Any, Any] = {}  # what others keep for as long as the plan
+
+    def fits(self, num_src: int, num_dst: int) -> bool:
+        """Return whether these are edges between so many nodes."""
+        return self._least is not None and self._least[0] <= num_src and self._least[1] <= num_dst
 
     def check(self, axis: int, bound: int) -> None:
         """Raise unless all entries of `index[axis]` lie in [0, bound)."""
@@ -109,12 +115,12 @@ def plan(index: Tensor, name: str = "edge_index") -> Plan:
     Changes made in place by torch are seen. Inference tensors have no version to see them by, so they are sorted in
     each call. A write through a NumPy array or another alias outside torch cannot be seen: clone the tensor instead.
     """
+    known = seen(index)
+    if known is not None:
+        return known
     if index.is_inference():
         return Plan(index, name)
     key, version = id(index), index._version
-    entry = _plans.get(key)
-    if entry is not None and entry[0]() is index and entry[1] == version:
-        return entry[2]
     made = Plan(index, name)
 
     def forget(dead: Any) -> None:
@@ -124,3 +130,9 @@ def plan(index: Tensor, name: str = "edge_index") -> Plan:
 
     _plans[key] = (weakref.ref(index, forget), version, made)
     return made
+
+
+def seen(index: Tensor) -> Plan | None:
+    """Return the plan of `index` if one was made and the tensor is the same still."""
+    entry = _plans.get(id(index))
+    return entry[2] if entry is not None and entry[0]() is index and entry[1] == index._version else None

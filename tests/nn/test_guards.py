@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+import weakref
 from collections import deque
 from types import SimpleNamespace
 
@@ -387,3 +388,103 @@ def test_no_edges_and_then_edges():
     assert empty.refused["compiled"] == "the graph has no edges"
     assert explain_lowering(layer, X, EDGES)[0].ran == "compiled"
     assert explain_lowering(layer, X, EDGES[:, :0])[0].ran == "message"
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = 2.0
+
+    def forward(self, x):
+        return self.scale * x
+
+
+class Holds(Lowered, MessagePassing):
+    """Its message gets at a module of the layer by another way than `self.inner`."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.inner = Inner()
+        inner = self.inner
+        if way == "a method":
+            self.call = inner.forward
+        elif way == "a list":
+            self.held = [inner]
+            self.call = lambda x: self.held[0](x)
+        elif way == "a reference":
+            self.held = weakref.ref(inner)
+            self.call = lambda x: self.held()(x)
+        elif way == "a closure over it":
+            self.call = lambda x: inner(x)
+        else:
+            self.call = lambda x: self.inner(x)
+
+    def message(self, x_j):
+        return self.call(x_j)
+
+
+@pytest.mark.parametrize("way", ["a method", "a list", "a reference", "a closure over it", "a closure over the layer"])
+def test_a_module_that_the_message_gets_at_by_another_way(way):
+    layer = Holds(way)
+    layer.lowering = "compiled"
+    received = torch.zeros_like(X).index_add(0, EDGES[1], X[EDGES[0]])
+    close(layer.propagate(EDGES, x=X), 2 * received)
+    layer.inner.scale = 5.0
+    close(layer.propagate(EDGES, x=X), 5 * received)
+
+
+def test_what_the_message_does_not_read_may_change(monkeypatch):
+    layer = gdl.SAGEConv(4, 3).double()
+    layer.lowering = "compiled"
+    layer(X, EDGES)
+    monkeypatch.setattr("graphgdl.compiler.message.record", None)
+    layer.lin_l.requires_grad_(False)
+    layer.lin_r.note = "frozen"
+    calls = []
+    layer.lin_l.register_forward_hook(lambda *_: calls.append(1))
+    layer(X, EDGES)
+    assert calls == [1]
+
+
+def test_shared_modules_are_watched_under_every_name():
+    class Shares(Lowered, MessagePassing):
+        def __init__(self):
+            super().__init__()
+            self.first = Inner()
+            self.second = self.first
+
+        def message(self, x_j):
+            return self.second(x_j)
+
+    layer = Shares()
+    layer.lowering = "compiled"
+    received = torch.zeros_like(X).index_add(0, EDGES[1], X[EDGES[0]])
+    close(layer.propagate(EDGES, x=X), 2 * received)
+    layer.first.scale = 3.0
+    close(layer.propagate(EDGES, x=X), 3 * received)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda layer: dict(layer._modules),
+        lambda layer: {**layer._modules},
+        lambda layer: dict(layer.named_children()),
+        lambda layer: dict(zip(layer._modules, layer._modules.values())),
+    ],
+)
+def test_a_message_that_lists_the_modules_of_its_layer(read):
+    class Lists(Lowered, MessagePassing):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def message(self, x_j):
+            return x_j * read(self)["inner"].scale
+
+    layer = Lists()
+    layer.lowering = "compiled"
+    received = torch.zeros_like(X).index_add(0, EDGES[1], X[EDGES[0]])
+    for scale in (2.0, 5.0):
+        layer.inner.scale = scale
+        close(layer.propagate(EDGES, x=X), scale * received)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -57,13 +58,14 @@ def seconds(run: Callable[[], Any], device: str = "cpu", queued: bool = False) -
 def alternate(
     runs: Mapping[str, Callable[[], Any]], rounds: int, budget: float, device: str = "cpu"
 ) -> dict[str, Times]:
-    """Time every entry once a round, each round beginning with the next one.
+    """Time every entry once a round, each round in an order drawn anew: what ran before is felt in the caches.
 
     At least three rounds; then no further one begins after `budget` seconds. So many `rounds` are made, and more of
     them, up to 200, where they are over in a fifth of a second.
     """
     names = list(runs)
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    order = random.Random(0)
     start = time.perf_counter()
     collecting = gc.isenabled()
     gc.disable()
@@ -72,8 +74,8 @@ def alternate(
             took = time.perf_counter() - start
             if i >= LEAST_ROUNDS and (took > budget or (i >= rounds and took > LEAST_SECONDS)):
                 break
-            turn = i % len(names) if names else 0
-            for name in names[turn:] + names[:turn]:
+            order.shuffle(names)
+            for name in names:
                 found[name].append(seconds(runs[name], device))
     finally:
         if collecting:
