@@ -20,9 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
+from graphgdl.domains.structure import Complete
 from graphgdl.groups import Law
 from graphgdl.nn.dot_product_attention import DotProductAttention
 from graphgdl.nn.laws import permutation_laws
+from graphgdl.nn.on_structure import why_not_sets
+from graphgdl.nn.sdpa import blocks_of
 
 
 class TransformerEncoderLayer(nn.TransformerEncoderLayer):
@@ -88,14 +91,54 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
             raise ValueError(
                 f"`x` must have shape (n, {channels}), got {tuple(x.shape)}; lay the sets side by side as rows"
             )
+        if isinstance(edge_index, Complete) and self._fits_torch(x, edge_index):
+            self.attention._note("propagate", "sdpa", {})
+            sets = x.unflatten(0, (edge_index.num_graphs, -1))
+            return super().forward(sets).flatten(0, 1)
         if self.norm_first:
             x = x + self._attend(self.norm1(x), edge_index)
             return x + self._ff_block(self.norm2(x))
         x = self.norm1(x + self._attend(x, edge_index))
         return self.norm2(x + self._ff_block(x))
 
+    def _fits_torch(self, x: Tensor, structure: Complete) -> bool:
+        """Whether torch's own layer, which takes a fused form in evaluation, computes the same.
+
+        It reads parameters and forgets whatever else a part may do, so every part must be as it was made.
+        """
+        attention = self.attention
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or attention.lowering not in ("auto", "sdpa"):
+            return False
+        if not x.size(0) or x.size(0) != structure.num_nodes or len(blocks_of(structure).shapes) > 1:
+            return False
+        if any(m.training or m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in self.modules()):
+            return False
+        parts = {name: type(part) for name, part in self.named_modules() if name in _PARTS}
+        methods = all(getattr(type(self), name) is method for name, method in _METHODS.items())
+        return (
+            parts == _PARTS
+            and methods
+            and self.activation is (None, F.relu, F.gelu)[self.activation_relu_or_gelu]
+            and why_not_sets(attention, structure) is None
+            and attention._customised() is None
+            and not torch.is_autocast_enabled(x.device.type)
+            and not torch._C._are_functorch_transforms_active()
+            and torch.autograd.forward_ad._current_level < 0
+        )
+
     def _attend(self, x: Tensor, edge_index: Any) -> Tensor:
         maps = self.self_attn
         projected = F.linear(x, maps.in_proj_weight, maps.in_proj_bias)
         query, key, value = projected.view(x.size(0), 3, maps.num_heads, maps.head_dim).unbind(dim=1)
         return self.dropout1(maps.out_proj(self.attention(query, key, value, edge_index).flatten(1)))
+
+
+_PARTS: dict[str, type] = {
+    "attention": DotProductAttention,
+    "self_attn": nn.MultiheadAttention,
+    "self_attn.out_proj": nn.modules.linear.NonDynamicallyQuantizableLinear,
+    **dict.fromkeys(("linear1", "linear2"), nn.Linear),
+    **dict.fromkeys(("norm1", "norm2"), nn.LayerNorm),
+    **dict.fromkeys(("dropout", "dropout1", "dropout2"), nn.Dropout),
+}
+_METHODS = {name: getattr(TransformerEncoderLayer, name) for name in ("_attend", "_ff_block")}
