@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -112,11 +111,14 @@ def _channels(given: Any, what: str, dim: int | None) -> None:
 
 
 def _readout(node: Node, images: tuple[Node, ...], name: str, call: Any, dim: int | None) -> How:
-    """Return a global pooling where all axes of the image are pooled, else what takes the image whole."""
-    options = _options(node, "input", "dim", "keepdim")
-    axes = options.pop("dim", None)
-    kept = options.pop("keepdim", False)
-    every = dim and isinstance(axes, Sequence) and sorted(a % (dim + 2) for a in axes) == list(range(2, dim + 2))
-    if name in _POOLS and every and not options:
-        return How(run.on_grid, GridGlobalPool(_POOLS[name]), "pooled" if kept else "plain", images, {})
+    """Return a global pooling where all axes are pooled, else what reduces channels, or takes the image whole."""
+    if name in ("mean", "amax", "sum"):
+        options = _options(node, "input", "dim", "keepdim")
+        axes, kept = options.pop("dim", None), options.pop("keepdim", False)
+        axes = [axes] if isinstance(axes, int) else axes or ()
+        if list(axes) == [1] and kept and not options:
+            return How(run.on_rows, call, args=images, kwargs={"dim": 1, "keepdim": True})
+        every = dim and sorted(a % (dim + 2) for a in axes) == list(range(2, dim + 2))
+        if name in _POOLS and every and not options:
+            return How(run.on_grid, GridGlobalPool(_POOLS[name]), "pooled" if kept else "plain", images, {})
     return How(run.whole, torch.Tensor.reshape if name == "view" else call, "plain")

@@ -9,8 +9,10 @@ from typing import Any
 from torch import nn
 from torch.fx.node import Node, map_aggregate
 
+from graphgdl.nn import grid_steps as run
 from graphgdl.nn.from_torch_function import MODULES, function
 from graphgdl.nn.from_torch_layer import NEEDS_GRID, How, convert
+from graphgdl.nn.from_torch_views import check_views
 from graphgdl.nn.grid_network import GridNetwork, Step, Value
 from graphgdl.nn.grid_trace import Mode, owner, trace
 
@@ -25,6 +27,9 @@ class Conversion:
         self.layers: dict[int, tuple[nn.Module, nn.Module]] = {}  # by id: a module, and what stands for it
         self.made: dict[str, nn.Module] = {}  # layers that stand for functions, by name
         self.steps = [self._step(node) for node in self.nodes if node.op not in ("placeholder", "output")]
+        called = {node: self._module(node) for node in self.nodes if node.op == "call_module"}
+        leaving = {step.name for step in self.steps if step.run is run.whole}
+        check_views(self.nodes, called, [node for node in self.nodes if node.name in leaving])
 
     def result(self) -> GridNetwork:
         """Return the converted network."""

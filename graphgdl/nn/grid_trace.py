@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 import random
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -61,7 +62,19 @@ class _Whole(nn.Module):
 
 
 class _Proxy(fx.Proxy):
-    """A value of the trace that remembers `x += y` as what it is, a change of x."""
+    """A value of the trace that remembers `x += y` as what it is, a change of x, and hides that it is no tensor."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # which `isinstance` looks up, in the frame that calls it; so do torch's parsers
+        frame = sys._getframe(1)
+        if "isinstance" in frame.f_code.co_names and not frame.f_globals.get("__name__", "").startswith("torch."):
+            raise ValueError("it asks for the type of a value")
+        return type(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(torch.Tensor, name):  # so that `hasattr` answers as for a tensor
+            raise AttributeError(f"a tensor has no attribute '{name}'")
+        return fx.Proxy.__getattr__(self, name)
 
 
 def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -185,6 +185,10 @@ EXACT = {
     "one channel for all": lambda net, x: torch.sigmoid(net.conv(x).mean((2, 3), keepdim=True)) * net.narrow(x),
     "finer": lambda net, x: F.interpolate(net.conv(x), scale_factor=(2, 1)) ** 2,
     "a layer twice": lambda net, x: net.conv(net.conv(x).clamp(min=0)),
+    "sizes in a tuple": lambda net, x: torch.reshape(net.conv(x), (x.shape[0], -1)) + x.reshape((x.size(0), 48)),
+    "changed once flat": lambda net, x: F.relu_(net.conv(x).flatten(1)) + torch.flatten(x, 1),
+    "over channels": lambda net, x: x * net.conv(x).mean(1, keepdim=True) + x.amax(dim=(1,), keepdim=True),
+    "what a tensor lacks": lambda net, x: net.conv(x) if not hasattr(x, "tensors") else x,
     "a value of a parameter": lambda net, x: x * net.scale.exp() + float(3) * net.scale.item(),
 }
 
@@ -236,6 +240,19 @@ def kept(net, x):
     return net.kept
 
 
+def flat_is_changed(net, x):
+    y = net.conv(x)
+    F.relu_(y.flatten(1))
+    return y
+
+
+def image_is_changed(net, x):
+    y = net.conv(x)
+    flat = net.dropout(y.view(y.size(0), -1))
+    y *= 2
+    return flat
+
+
 def own(net):
     net.conv.forward = lambda x: x
     return net
@@ -245,6 +262,9 @@ REFUSED = {
     "cannot be traced, its forward must do the same to all images": lambda net, x: x if x.size(0) > 1 else -x,
     "cannot be traced, .* turns gradients or autocast on or off": without_gradient,
     r"cannot be traced, .* turns gradients or autocast on or off; do": lambda net, x: Clamp.apply(x),
+    "cannot be traced, .* it asks for the type of a value": lambda net, x: x if isinstance(x, torch.Tensor) else -x,
+    r"step 'flatten' shares its memory .* before step 'output' reads the other; change a clone": flat_is_changed,
+    r"step 'view' shares its memory with the image": image_is_changed,
     "`network` draws random numbers in its forward; draw them in a module": lambda net, x: x * float(torch.rand(1)),
     r"`network` draws random numbers in its forward": lambda net, x: x * random.random(),
     r"`network` draws random .* such as Dropout": lambda net, x: x * np.random.rand(),  # noqa: NPY002
@@ -278,7 +298,7 @@ def foreign(x):
 
 @pytest.mark.parametrize("message", REFUSED)
 def test_what_is_not_understood_is_refused(message):
-    network = Calls(REFUSED[message], conv=conv(), norm=nn.BatchNorm2d(2))
+    network = Calls(REFUSED[message], conv=conv(), norm=nn.BatchNorm2d(2), dropout=nn.Dropout())
     network.loose = torch.tensor(2.0)
     before = vars(network).copy()
     with pytest.raises((ValueError, TypeError), match=message):
