@@ -112,7 +112,10 @@ def test_parameters_names_statistics_and_mode_are_the_networks():
 
 
 NETWORKS = {
-    "1d": (lambda: nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.MaxPool1d(2), nn.Sigmoid()), (3, 2, 9)),
+    "1d": (
+        lambda: nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.MaxPool1d(2, ceil_mode=True), nn.Sigmoid()),
+        (3, 2, 9),
+    ),
     "3d": (
         lambda: nn.Sequential(
             nn.Conv3d(2, 3, 2), nn.BatchNorm3d(3), nn.AvgPool3d(2, 1), nn.AdaptiveMaxPool3d((1, 1, 1))
@@ -216,7 +219,7 @@ REFUSED = {
     "must repeat pixels by whole factors": (ValueError, [nn.Upsample(scale_factor=1.5)]),
     "whole factors, mode='nearest' and an integer scale_factor": (ValueError, [nn.Upsample(size=4)]),
     "must have one scale_factor for each axis: no other layer": (ValueError, [nn.Upsample(scale_factor=2)]),
-    "does not convert: `ceil_mode` of MaxPool2d": (ValueError, [nn.MaxPool2d(2, ceil_mode=True)]),
+    "does not convert: `divisor_override` of AvgPool2d": (ValueError, [nn.AvgPool2d(2, divisor_override=3)]),
 }
 
 
