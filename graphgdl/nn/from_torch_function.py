@@ -52,6 +52,8 @@ def function(node: Node, images: tuple[Node, ...], what: str, dim: int | None) -
     name, call = _callee(node, what)
     kind = name.removesuffix("_")  # what changes its input is known as the same without
     alone = node.all_input_nodes == list(images[:1])
+    if "out" in node.kwargs:
+        raise ValueError(f"{what} must not have `out`; use what it returns")
     if node.target in MODULES:
         if not alone:
             raise ValueError(f"{what} must have numbers as its options, not values of other steps")
@@ -63,7 +65,7 @@ def function(node: Node, images: tuple[Node, ...], what: str, dim: int | None) -
         return How(run.sizes, call, "plain", images) if shape else How(run.on_rows, call, "plain")
     if (kind in _ROWS and alone) or name == "prelu":
         return How(run.on_rows, call)
-    if kind in _PAIRS and all(image in node.args for image in images):
+    if kind in _PAIRS:
         return How(run.combined, call)
     if name in _SOFTMAX:
         options = _options(node, "input", "dim")

@@ -56,8 +56,8 @@ def combined(call: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
     Raises:
         ValueError: the grids differ, or a tensor has values for each place of an image.
     """
-    grid = common_grid([a.grid for a in args if isinstance(a, Signal)])
-    return call(*(_spread(a, grid) for a in args), **kwargs)
+    grid = common_grid([a.grid for a in (*args, *kwargs.values()) if isinstance(a, Signal)])
+    return call(*(_spread(a, grid) for a in args), **{name: _spread(a, grid) for name, a in kwargs.items()})
 
 
 def joined(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from graphgdl.domains import Grid, StructuredData
-from graphgdl.nn import from_torch
+from graphgdl.nn import explain_lowering, from_torch
 from graphgdl.testing import verify
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
@@ -70,6 +70,17 @@ def test_value_gradient_and_statistics_are_the_networks(case, training):
         assert name == other
     where = ours.grid(nodes(images)[1])
     assert where is None if want.dim() == 2 and got.size(0) == images.size(0) else where.num_nodes == got.size(0)
+
+
+@pytest.mark.parametrize("case", ["resnet", "unet"])
+def test_messages_give_the_same(case):
+    network, _ = make(case)
+    images, ours = randn(2, 2, 8, 8), from_torch(network.eval())
+    for layer in ours.modules():
+        if hasattr(layer, "lowerings"):
+            layer.lowering = "message"
+    torch.testing.assert_close(ours(*nodes(images)), as_nodes(network(images)), **CLOSE)
+    assert {row.ran for row in explain_lowering(ours, *nodes(images))} == {"message"}
 
 
 @pytest.mark.parametrize("case", ["resnet", "unet", "densenet"])
@@ -128,8 +139,12 @@ def test_modes_of_parts_are_kept_and_followed():
     assert not ours.get_submodule("norms.1").training
     assert not torch.allclose(ours(x, grid), ours(x, grid))
     torch.testing.assert_close(ours.eval()(x, grid), network.eval()(images), **CLOSE)
-    network.train()
-    torch.testing.assert_close(ours(x, grid), ours(x, grid))
+    nested = nn.Sequential(network.train())
+    network.training = False  # the mode of the function, not of the layers
+    ours = from_torch(nested)
+    torch.testing.assert_close(ours(x, grid), nested(images), **CLOSE)
+    ours.train()
+    assert not torch.allclose(ours(x, grid), ours(x, grid))
 
 
 def circular(network):
@@ -181,6 +196,7 @@ EXACT = {
     "squeezed": lambda net, x: F.adaptive_max_pool2d(net.conv(x), 1).squeeze(-1).squeeze(-1),
     "everything": lambda net, x: torch.sum(net.conv(x)),
     "negative axes": lambda net, x: torch.cat((x, net.conv(x)), dim=-3).softmax(dim=-3),
+    "a sum by keyword": lambda net, x: torch.add(torch.add(x, other=net.conv(x)), other=net.gamma, alpha=2),
     "by keyword": lambda net, x: F.avg_pool2d(input=F.relu(input=net.conv(x)), kernel_size=2, ceil_mode=False),
     "one channel for all": lambda net, x: torch.sigmoid(net.conv(x).mean((2, 3), keepdim=True)) * net.narrow(x),
     "finer": lambda net, x: F.interpolate(net.conv(x), scale_factor=(2, 1)) ** 2,
@@ -197,6 +213,7 @@ EXACT = {
 def test_ways_of_calling_torch(case):
     torch.manual_seed(0)
     network = Calls(EXACT[case], conv=conv(), narrow=conv(2, 1), scale=nn.Parameter(torch.tensor(0.5))).double()
+    network.gamma = nn.Parameter(randn(2, 1, 1))
     images = randn(3, 2, 4, 6)
     want = network(images)
     got = from_torch(network)(*nodes(images))
@@ -265,6 +282,7 @@ REFUSED = {
     "cannot be traced, .* it asks for the type of a value": lambda net, x: x if isinstance(x, torch.Tensor) else -x,
     r"step 'flatten' shares its memory .* before step 'output' reads the other; change a clone": flat_is_changed,
     r"step 'view' shares its memory with the image": image_is_changed,
+    "`add`, must not have `out`; use what it returns": lambda net, x: torch.add(x, 1, out=x),
     "`network` draws random numbers in its forward; draw them in a module": lambda net, x: x * float(torch.rand(1)),
     r"`network` draws random numbers in its forward": lambda net, x: x * random.random(),
     r"`network` draws random .* such as Dropout": lambda net, x: x * np.random.rand(),  # noqa: NPY002
