@@ -39,6 +39,7 @@ class Window:
         dilation: step between taps.
         padding: nodes added before and after each axis.
         mode: what is added, for each axis; see `MODES`.
+        ceil: whether a last window counts that begins on the padded axis and reaches beyond it, where there is nothing.
 
     Example:
         >>> window = Window((2,), (1,), (1,), ((0, 1),), ("circular",))
@@ -51,6 +52,7 @@ class Window:
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     mode: tuple[str, ...]
+    ceil: bool = False
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the number of places of the window along each axis of a grid.
@@ -61,14 +63,17 @@ class Window:
         out = []
         for axis, (n, k, s, d, ends) in enumerate(zip(shape, self.size, self.stride, self.dilation, self.padding)):
             span, length = d * (k - 1) + 1, n + sum(ends)
-            if span > length or n == 0:
+            places = (length - span + (s - 1) * self.ceil) // s + 1
+            if self.ceil and (places - 1) * s >= n + ends[0]:  # it would begin beyond the last node
+                places -= 1
+            if places < 1 or n == 0:
                 raise ValueError(
                     f"`kernel_size` spans {span} nodes along axis {axis}, but the grid {shape} has {length} with its "
                     f"padding; pad more or take a smaller kernel"
                 )
             if self.mode[axis] == "reflect" and max(ends) >= n:
                 raise ValueError(f"`padding` by reflection must be below the size {n} of axis {axis}, got {max(ends)}")
-            out.append((length - span) // s + 1)
+            out.append(places)
         return tuple(out)
 
     def grid(self, grid: Grid) -> Grid:
@@ -87,7 +92,8 @@ class Window:
     def axis(self, axis: int, n: int) -> Tensor:
         """Return the node at each position of a padded axis of n nodes, -1 where there is none."""
         before, after = self.padding[axis]
-        place = torch.arange(-before, n + after)
+        beyond = (self.dilation[axis] * self.size[axis] + self.stride[axis]) * self.ceil
+        place = torch.arange(-before, n + after + beyond)
         match self.mode[axis]:
             case "circular":
                 return place % n

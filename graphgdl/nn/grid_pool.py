@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -44,6 +45,7 @@ class GridPool(SlidingWindow):
         dilation: step between the nodes of a window.
         count_include_pad: whether a mean counts the places added to an open axis, as zeros.
         padding_mode: 'zeros' refuses periodic axes that are padded, 'circular' open ones; default: as the grid is.
+        ceil_mode: whether a last window counts that reaches beyond an open grid; a mean over it is of the nodes there are.
 
     Shapes:
         x (n, c); structure a `Grid` of n nodes, or a batch of grids, also of unequal shapes
@@ -74,6 +76,7 @@ class GridPool(SlidingWindow):
         dilation: Sizes = 1,
         count_include_pad: bool = True,
         padding_mode: str | None = None,
+        ceil_mode: bool = False,
     ) -> None:
         if aggr not in ("max", "mean"):
             raise ValueError(f"`aggr` must be 'max' or 'mean', got {aggr!r}")
@@ -81,12 +84,19 @@ class GridPool(SlidingWindow):
             raise ValueError(f"`padding` of a pooling must be numbers, got {padding!r}")
         if padding_mode not in (None, "zeros", "circular"):
             raise ValueError(f"`padding_mode` must be 'zeros', 'circular' or None, got {padding_mode!r}")
-        super().__init__(aggr="sum" if aggr == "mean" and count_include_pad else aggr)
         options = kernel_options(dim, kernel_size, kernel_size if stride is None else stride, dilation, padding)
+        padded = any(map(any, options.ends))
+        if ceil_mode and aggr == "mean" and count_include_pad and padded:
+            raise ValueError(
+                f"`ceil_mode` does not go with a mean that counts its `padding`, got {padding}; pass count_include_pad=False"
+            )
+        count_include_pad = count_include_pad and not ceil_mode
+        super().__init__(aggr="sum" if aggr == "mean" and count_include_pad else aggr)
         self.dim, self.kernel_size, self.stride, self.dilation, self.ends = options
         if any(before > k // 2 for (before, _), k in zip(self.ends, self.kernel_size)):
             raise ValueError(f"`padding` must be at most half of `kernel_size` {self.kernel_size}, got {padding}")
         self.reduce, self.count_include_pad, self.padding_mode = aggr, count_include_pad, padding_mode
+        self.ceil_mode = ceil_mode
 
     @classmethod
     def from_torch(cls, pool: nn.Module) -> GridPool:
@@ -98,14 +108,14 @@ class GridPool(SlidingWindow):
         """
         if type(pool) not in _MODULES:
             raise TypeError(f"`pool` must be a torch.nn.MaxPool1d, ..., AvgPool3d, got {type(pool).__name__}")
-        for name in ("ceil_mode", "return_indices", "divisor_override"):
+        for name in ("return_indices", "divisor_override"):
             if getattr(pool, name, None):
                 raise ValueError(
                     f"`{name}` of {type(pool).__name__} is not known to GridPool, got {getattr(pool, name)}"
                 )
         at = _MODULES.index(type(pool))
         mean, dim = at > 2, at % 3 + 1
-        names = ("kernel_size", "stride", "padding", "count_include_pad" if mean else "dilation")
+        names = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad" if mean else "dilation")
         given: dict[str, Any] = {name: getattr(pool, name) for name in names}
         return cls(aggr="mean" if mean else "max", dim=dim, padding_mode="zeros", **given).train(pool.training)
 
@@ -127,6 +137,8 @@ class GridPool(SlidingWindow):
         return super().no_convolution()
 
     def _window(self, grid: Grid) -> Window:
+        if self.ceil_mode and any(grid.periodic):
+            raise ValueError(f"`ceil_mode` needs a grid that is open along every axis, got periodic={grid.periodic}")
         for axis, (d, ends) in enumerate(zip(self.dilation, self.ends)):
             if d == 1 or not any(ends) or grid.periodic[axis]:
                 continue
@@ -136,16 +148,16 @@ class GridPool(SlidingWindow):
                     f"`dilation` {d} along axis {axis} steps over all of its {least} nodes, which leaves padded windows "
                     f"without a node; pad less or dilate less"
                 )
-        return super()._window(grid)
+        return replace(super()._window(grid), ceil=self.ceil_mode)
 
     def _by_torch(self, x: Tensor, structure: Grid) -> Tensor:
         window = self._window(structure)
 
         def kernel(images: Tensor, padding: tuple[int, ...]) -> Tensor:
             if self.reduce == "max":
-                return _MAXIMUM[self.dim](images, self.kernel_size, self.stride, padding, self.dilation)
-            counted = self.count_include_pad
-            return _AVERAGE[self.dim](images, self.kernel_size, self.stride, padding, False, counted)
+                return _MAXIMUM[self.dim](images, self.kernel_size, self.stride, padding, self.dilation, self.ceil_mode)
+            options = (padding, self.ceil_mode, self.count_include_pad)
+            return _AVERAGE[self.dim](images, self.kernel_size, self.stride, *options)
 
         return slide(x, structure, window, kernel)
 

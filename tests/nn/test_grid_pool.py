@@ -28,6 +28,14 @@ CASES = {
     "mean-1d-present": (nn.AvgPool1d(3, stride=2, padding=1, count_include_pad=False), (7,)),
     "mean-2d": (nn.AvgPool2d((2, 3), padding=(1, 1)), (4, 5)),
     "mean-2d-present": (nn.AvgPool2d((2, 3), padding=(1, 1), count_include_pad=False), (4, 5)),
+    "max-1d-ceil": (nn.MaxPool1d(3, stride=2, ceil_mode=True), (8,)),
+    "max-1d-ceil-short": (nn.MaxPool1d(5, stride=2, ceil_mode=True), (4,)),
+    "max-1d-ceil-dropped": (nn.MaxPool1d(2, stride=4, padding=1, ceil_mode=True), (7,)),
+    "max-2d-ceil": (nn.MaxPool2d((3, 2), stride=(2, 3), padding=(1, 0), ceil_mode=True), (6, 5)),
+    "max-2d-ceil-dilated": (nn.MaxPool2d(2, stride=3, dilation=2, ceil_mode=True), (5, 7)),
+    "mean-1d-ceil": (nn.AvgPool1d(4, stride=3, ceil_mode=True), (9,)),
+    "mean-2d-ceil": (nn.AvgPool2d(2, ceil_mode=True), (5, 3)),
+    "mean-2d-ceil-present": (nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False), (4, 6)),
     "mean-3d": (nn.AvgPool3d(2, stride=1, padding=1), (2, 3, 2)),
 }
 
@@ -226,9 +234,12 @@ MISUSES = {
     "`dilation` 3 along axis 0 steps over all of its 2 nodes": lambda: GridPool(2, dim=1, padding=1, dilation=3)(
         randn(2), Grid((2,))
     ),
-    "`ceil_mode` of MaxPool2d is not known to GridPool, got True": lambda: GridPool.from_torch(
-        nn.MaxPool2d(2, ceil_mode=True)
+    "`ceil_mode` does not go with a mean that counts its `padding`, got 1": lambda: GridPool.from_torch(
+        nn.AvgPool2d(3, padding=1, ceil_mode=True)
     ),
+    r"`ceil_mode` needs a grid that is open along every axis, got periodic=\(True,\)": lambda: GridPool(
+        2, dim=1, ceil_mode=True
+    )(randn(4), Grid((4,), periodic=True)),
     "`return_indices` of MaxPool1d": lambda: GridPool.from_torch(nn.MaxPool1d(2, return_indices=True)),
     "`divisor_override` of AvgPool2d .* got 3": lambda: GridPool.from_torch(nn.AvgPool2d(2, divisor_override=3)),
     r"`x` must have shape \(4, c\), .* got \(5, 3\)": lambda: GridPool(2, dim=1)(randn(5), Grid((4,))),
