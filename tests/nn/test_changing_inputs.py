@@ -52,7 +52,9 @@ def test_a_parameter_in_two_places_becomes_two():
 
 
 @pytest.mark.parametrize(
-    "argument", [SimpleNamespace(scale=2.0), Settings(), nn.Dropout(), torch.relu, ((2.0,),)], ids=str
+    "argument",
+    [SimpleNamespace(scale=2.0), Settings(), nn.Dropout(), torch.relu, ((2.0,),)],
+    ids=lambda value: type(value).__name__,
 )
 def test_an_argument_that_may_change_unseen_is_refused(argument):
     class Takes(Lowered, MessagePassing):
