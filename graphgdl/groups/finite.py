@@ -21,7 +21,7 @@ class Dihedral(FiniteGroup, Isometries):
         n: number of rotations.
 
     Raises:
-        ValueError: `n` is not positive.
+        ValueError: `n` is no positive integer.
 
     Example:
         >>> group = Dihedral(4)
@@ -35,8 +35,8 @@ class Dihedral(FiniteGroup, Isometries):
     d = 2
 
     def __init__(self, n: int) -> None:
-        if n < 1:
-            raise ValueError(f"`n` must be a number of rotations, at least 1, got {n}")
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"`n` must be a number of rotations, an integer of at least 1, got {n}")
         self.n = n
 
     def identity(self) -> Tensor:
@@ -87,7 +87,7 @@ class Cyclic(Dihedral):
         n: number of rotations.
 
     Raises:
-        ValueError: `n` is not positive.
+        ValueError: `n` is no positive integer.
 
     Example:
         >>> group = Cyclic(3)

@@ -29,7 +29,7 @@ def irrep(group: Group, degree: int, parity: int | None = None) -> Representatio
 
     Raises:
         TypeError: a group whose elements have no linear part.
-        ValueError: the group does not move space, `degree` is negative, or `parity` is neither 1 nor -1.
+        ValueError: the group does not move space, `degree` is no natural number, or `parity` is neither 1 nor -1.
 
     Example:
         >>> from graphgdl.groups import O
@@ -42,8 +42,8 @@ def irrep(group: Group, degree: int, parity: int | None = None) -> Representatio
     linear = _linear(group)
     if linear.d != 3:
         raise ValueError(f"`group` must move space to have degrees, got {group} in dimension {linear.d}")
-    if degree < 0:
-        raise ValueError(f"`degree` must be at least 0, got {degree}")
+    if not isinstance(degree, int) or degree < 0:
+        raise ValueError(f"`degree` must be an integer of at least 0, got {degree}")
     if parity not in (None, 1, -1):
         raise ValueError(f"`parity` must be 1, -1 or None, got {parity}")
     natural = (-1) ** degree

@@ -119,13 +119,13 @@ def frequency(group: Group, k: int) -> Representation:
 
     Raises:
         TypeError: a group whose elements have no linear part.
-        ValueError: the group does not move a plane, or `k` is not positive.
+        ValueError: the group does not move a plane, or `k` is no positive integer.
     """
     linear = _linear(group)
     if linear.d != 2:
         raise ValueError(f"`group` must move a plane to have frequencies, got {group} in dimension {linear.d}")
-    if k < 1:
-        raise ValueError(f"`k` must be a frequency, at least 1, got {k}; frequency 0 is `trivial`")
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"`k` must be a frequency, an integer of at least 1, got {k}; frequency 0 is `trivial`")
 
     if k == 1:
         return standard(group)

@@ -27,6 +27,8 @@ from graphgdl.nn.recurrence import Recurrence
 class ChainLSTM(Recurrence):
     r"""The LSTM of `torch.nn.LSTM` along a batch of chains of any lengths; parameters, names and gates are torch's.
 
+    Differs: torch's projections (`proj_size`) are not offered.
+
     Lowering `'rnn'`: torch's kernels, for a `Chain`. Chains of unequal length are cut into blocks and hardly padded;
     with `return_state` nothing is padded.
 

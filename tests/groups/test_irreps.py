@@ -109,7 +109,8 @@ def test_the_other_parity_is_a_broken_twin() -> None:
     [
         (lambda: irrep(Permutation(3), 1), TypeError, "`group` must move vectors by a matrix, as O(3) does"),
         (lambda: irrep(O(2), 1), ValueError, "`group` must move space to have degrees, got O(2) in dimension 2"),
-        (lambda: irrep(O3, -1), ValueError, "`degree` must be at least 0, got -1"),
+        (lambda: irrep(O3, -1), ValueError, "`degree` must be an integer of at least 0, got -1"),
+        (lambda: irrep(O3, 1.5), ValueError, "`degree` must be an integer of at least 0, got 1.5"),
         (lambda: irrep(O3, 1, 0), ValueError, "`parity` must be 1, -1 or None, got 0"),
     ],
 )

@@ -220,7 +220,8 @@ def test_broken_twins_are_caught(twin, check: str) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: Cyclic(0), ValueError, "`n` must be a number of rotations, at least 1, got 0"),
+        (lambda: Cyclic(0), ValueError, "`n` must be a number of rotations, an integer of at least 1, got 0"),
+        (lambda: Cyclic(2.5), ValueError, "`n` must be a number of rotations, an integer of at least 1, got 2.5"),
         (
             lambda: Cyclic(3).inverse(torch.tensor([0, 1])),
             ValueError,

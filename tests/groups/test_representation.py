@@ -241,7 +241,7 @@ def test_broken_twins_are_caught() -> None:
         (
             lambda: frequency(O(2), 0),
             ValueError,
-            "`k` must be a frequency, at least 1, got 0; frequency 0 is `trivial`",
+            "`k` must be a frequency, an integer of at least 1, got 0; frequency 0 is `trivial`",
         ),
         (
             lambda: regular(O(2)),
