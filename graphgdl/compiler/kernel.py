@@ -18,7 +18,7 @@ from .schedule import Kernel
 from .topology import Loops, Topology
 
 PART_WORK = 1_000_000  # features read and written by one part: about 100 us
-MOST_PARTS = 256
+FEWEST_PARTS, MOST_PARTS = 4, 256  # waking a thread costs about as much as a part: fewer are not worth it
 Values = dict[Node, Tensor]
 Sums = dict[Node, list[Tensor]]  # of each total, one row for each part
 
@@ -95,7 +95,8 @@ class CompiledKernel:
 
 def number_of_parts(loops: Loops, work: int) -> int:
     """Return into how many parts a walk is cut that reads and writes `work` features for each edge and row."""
-    return max(1, min(MOST_PARTS, loops.load * work // PART_WORK))
+    parts = min(MOST_PARTS, loops.load * work // PART_WORK)
+    return parts if parts >= FEWEST_PARTS else 1
 
 
 def _joined(node: Node, values: Tensor, peaks: Tensor | None, graph: Topology) -> Tensor:

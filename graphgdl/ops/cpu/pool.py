@@ -19,8 +19,8 @@ import torch
 
 from ..rows import Rows
 
-# Multiply-adds below which one thread is faster: waking the others costs 20 to 50 us, and this many take about 100.
-SERIAL_WORK = 500_000
+# Multiply-adds below which one thread is faster: waking the others costs up to 100 us, and this many take about 200.
+SERIAL_WORK = 1_000_000
 
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
