@@ -27,7 +27,7 @@ from graphgdl.domains import Grid
 
 HERE = Path(__file__).parent
 BATCH = 64
-FULL = {"samples": (100, 300, 900, 2700), "seeds": 2, "steps": 300, "test": digits.TEST}
+FULL = {"samples": (100, 300, 900, 2700), "seeds": 3, "steps": 300, "test": digits.TEST}
 QUICK = {"samples": (30, 90), "seeds": 1, "steps": 30, "test": 200}
 
 
