@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from image_cases import as_nodes, nodes, randn
 from torch import nn
 
 from graphgdl.domains import Grid, StructuredData
@@ -24,21 +25,6 @@ from graphgdl.nn import (
 from graphgdl.testing import verify
 
 CLOSE = {"rtol": 1e-11, "atol": 1e-11}
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def nodes(images, periodic=False):
-    """Images (g, c, *shape) as features (n, c) and their grid."""
-    shape = images.shape[2:]
-    ptr = shape.numel() * torch.arange(images.size(0) + 1)
-    return images.movedim(1, -1).flatten(0, -2), Grid(tuple(shape), periodic, ptr=ptr)
-
-
-def as_nodes(out):
-    return out.movedim(1, -1).flatten(0, -2) if out.dim() > 2 else out
 
 
 def classifier():

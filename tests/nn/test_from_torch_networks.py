@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch_networks as networks
+from image_cases import as_nodes, nodes, randn
 from torch import fx, nn
 from torch.nn import functional as F
 
@@ -26,20 +27,6 @@ CASES = {
     "residual-1d": (networks.Residual1d, (3, 2, 8)),
     "in-place": (networks.InPlace, (2, 2, 4, 5)),
 }
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def nodes(images, periodic=False):
-    shape = images.shape[2:]
-    ptr = shape.numel() * torch.arange(images.size(0) + 1)
-    return images.movedim(1, -1).flatten(0, -2), Grid(tuple(shape), periodic, ptr=ptr)
-
-
-def as_nodes(out):
-    return out.movedim(1, -1).flatten(0, -2) if out.dim() > 2 else out
 
 
 def make(case, seed=0):
