@@ -12,7 +12,7 @@ import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "rotated_digits"
 MODULES = ("digits", "networks", "figure", "run")
-TINY = {"samples": (4,), "seeds": 1, "steps": 2, "test": 8}
+TINY = {"samples": (4,), "seeds": 1, "steps": 2, "train": 20, "test": 8}
 
 
 @pytest.fixture
@@ -23,8 +23,6 @@ def run(monkeypatch):
     import run as script
 
     monkeypatch.setattr(script, "QUICK", TINY)
-    monkeypatch.setattr(script.digits, "TRAIN", 20)
-    monkeypatch.setattr(script, "BATCH", 4)
     yield script
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -54,7 +52,7 @@ def test_runs_resumes_and_repeats_itself(run, root, capsys):
     run.main(arguments)
     rows = rows_of(out)
     assert [(r["network"], r["samples"]) for r in rows] == [(name, 4) for name in run.NETWORKS]
-    assert "6 of 6 runs to go, predicted:" in capsys.readouterr().out
+    assert "6 of 6 runs to go, " in capsys.readouterr().out
     assert out.with_suffix(".png").stat().st_size > 5000
 
     out.write_text("".join(json.dumps(row) + "\n" for row in rows[:5]), encoding="utf-8")
@@ -96,7 +94,6 @@ def test_networks_are_of_equal_size_and_invariant_as_they_should(run):
 
 
 def test_only_the_turned_networks_see_new_angles(run, root):
-    images, labels = run.digits.read(root)
     seen = []
     original, run.digits.turned = (
         run.digits.turned,
@@ -104,7 +101,7 @@ def test_only_the_turned_networks_see_new_angles(run, root):
     )
     try:
         for name in ("CNN", "CNN, turned"):
-            run.trained(name, 4, 0, TINY, images, labels)
+            run.trained(TINY, root, (name, 4, 0))
     finally:
         run.digits.turned = original
     assert len(seen) == 2 + 2 + TINY["steps"]

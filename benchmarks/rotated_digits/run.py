@@ -29,8 +29,8 @@ from graphgdl.domains import Grid
 
 HERE = Path(__file__).parent
 BATCH = 64
-FULL = {"samples": (100, 300, 900, 2700), "seeds": 3, "steps": 900, "test": digits.TEST}
-QUICK = {"samples": (30, 90), "seeds": 1, "steps": 30, "test": 200}
+FULL = {"samples": (100, 300, 900, 2700), "seeds": 3, "steps": 900, "train": digits.TRAIN, "test": digits.TEST}
+QUICK = {"samples": (30, 90), "seeds": 1, "steps": 30, "train": digits.TRAIN, "test": 200}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = [(k, n, s) for s in range(settings["seeds"]) for n in settings["samples"] for k in NETWORKS]
     missing = [run for run in wanted if run not in done]
     cores = torch.get_num_threads()
-    torch.set_num_threads(1)  # the nets are small: one run a core is faster than one on all of them
-    minutes = predicted(missing, settings) / cores / 60
-    print(
-        f"{len(missing)} of {len(wanted)} runs to go, {cores} at a time, predicted: {minutes:.1f} minutes", flush=True
-    )
-    with get_context("spawn").Pool(cores, torch.set_num_threads, (1,)) as pool:
-        made = pool.imap_unordered(partial(trained, settings, options.root), missing)
+    with get_context("spawn").Pool(cores, torch.set_num_threads, (1,)) as pool:  # the nets are small: one run a core
+        minutes = pool.apply(predicted, (missing, settings)) / cores / 60
+        print(
+            f"{len(missing)} of {len(wanted)} runs to go, {cores} at a time, predicted: {minutes:.1f} minutes",
+            flush=True,
+        )
+        made = pool.imap(partial(trained, settings, options.root), missing)
         for row in track(made, description="runs", total=len(missing)):
             rows.append(row)
             done[_run(row)] = row
@@ -72,8 +72,8 @@ def trained(settings: Any, root: Path, run: tuple[str, int, int]) -> dict[str, A
     images, labels = digits.read(Path(root))
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    test = order[digits.TRAIN : digits.TRAIN + settings["test"]]
-    chosen = order[: digits.TRAIN][torch.randperm(digits.TRAIN, generator=generator)[:samples]]
+    test = order[settings["train"] :][: settings["test"]]
+    chosen = order[: settings["train"]][torch.randperm(settings["train"], generator=generator)[:samples]]
     fixed = digits.turned(images[chosen], digits.angles(samples, generator))
     seen = digits.turned(images[test], digits.angles(len(test), torch.Generator().manual_seed(1)))
 
