@@ -129,7 +129,7 @@ class _Kernel:
 
     def __init__(self, kernel: Kernel, memory: set[Node], tile: set[Node]) -> None:
         self.kernel, self.memory, self.tile = kernel, memory, tile
-        self.made = [r for sweep in kernel.sweeps for r in sweep] + kernel.rows
+        self.made = kernel.roots
         self.source = Printer(kernel, memory, tile).print()
         self._pieces: list[Source] | None = None
         self._rows: Source | None = None

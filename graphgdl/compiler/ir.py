@@ -7,7 +7,7 @@ import operator
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from .node import COMPARISONS, POINTWISE, Node, Shape, broadcast, covers, hoistable, is_zero, join
+from .node import COMPARISONS, POINTWISE, Node, Shape, broadcast, covers, hoistable, is_factor, is_zero, join
 
 _NUMBERS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv}
 _REASSOCIABLE = ("add", "mul", "maximum", "minimum", "and", "or", "eq", "ne")
@@ -78,6 +78,8 @@ class Program:
         """Apply a pointwise op; features broadcast, aligned at the right."""
         if len(args) != POINTWISE[op]:
             raise ValueError(f"`{op}` takes {POINTWISE[op]} arguments, got {len(args)}")
+        if op == "mul":
+            args = self._shared_quotient(*args)
         folded = self._simplified(op, args, dtype)
         if folded is not None:
             return folded
@@ -135,6 +137,13 @@ class Program:
             if is_zero(args[1]) and covers(args[::-1]):
                 return args[0]
         return None
+
+    def _shared_quotient(self, x: Node, y: Node) -> tuple[Node, Node]:
+        """Return g / b and a / b for g and a / b / b: the derivative of a / b has both, and each is needed elsewhere."""
+        for g, q in ((x, y), (y, x)):
+            if q.op == "div" and q.args[0].op == "div" and q.args[0].args[1] is q.args[1] and g.shape == q.shape:
+                return self.pw("div", g, q.args[1]), q.args[0]
+        return x, y
 
     def full(self, value: float, like: Node, dtype: str | None = None) -> Node:
         """Return `value` in the shape and space of `like`."""
@@ -249,6 +258,10 @@ class Program:
             return self.view(self.gather(x.args[0], end), x.shape)
         if x.op == "expand" and x.args[0].space == "C":
             return self.node("expand", x.args, x.attr, "E", x.shape, x.dtype)
+        if x.op == "expand":
+            return self.expand(self.gather(x.args[0], end), x.shape)
+        if x.op in ("mul", "div") and x.space != "C" and any(is_factor(a, x) for a in x.args):
+            return self.pw(x.op, *(a if a.space == "C" else self.gather(a, end) for a in x.args))
         return self.node("gather", (x,), end, "E", x.shape, x.dtype)
 
     def reduce(self, x: Node, end: str, space: str) -> Node:

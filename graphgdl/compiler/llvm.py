@@ -156,11 +156,10 @@ class Printer:
         return lines + code.take(ROW)
 
     def _finish(self, root: Node, reduction: Reduction | None) -> None:
-        """Store a finished reduction, and keep it for the sweeps and row values that follow."""
-        code = self.code
-        pointer, offset = self.arrays.pointer(root), self.arrays.row(root)
-        if self.pieces:
-            offset = self.arrays.row(root, of="r")
+        """Store a finished reduction if it is read, and keep it for the sweeps and row values that follow."""
+        code, stored = self.code, root not in self.kernel.unread
+        pointer = self.arrays.pointer(root) if stored else ""
+        offset = self.arrays.row(root, of="r" if self.pieces else "row") if stored else ""
         chunks = self.values.chunks(root) if reduction is None else reduction.chunks
         made = []
         for k, lanes in enumerate(chunks):
@@ -170,7 +169,8 @@ class Printer:
                 name = code.let(ROW, f"fadd {value.type} {old.name}, {value.name}")
                 value = Vector(name, len(lanes), root.dtype, ROW)
             made.append(value)
-            code.store(pointer, offset, lanes, value, ROW)
+            if stored:
+                code.store(pointer, offset, lanes, value, ROW)
         self.values.keep(root, chunks, made)
 
     def _count(self, root: Node) -> Vector:
@@ -216,6 +216,6 @@ def sources(
             shared = step.shared
             block = set(step.tile) - shared
             yield part, Printer(part, f"k{count}", set(memory), shared, block, register_bits, pieces, halves).print()
-            memory.update(part.rows, *part.sweeps)
+            memory.update(set(part.roots) - part.unread)
             count += 1
         memory.difference_update(step.tile)

@@ -69,6 +69,11 @@ def is_tiled(x: Node, inline: int) -> bool:
     return x.space == "E" and x.op == "mm" and x.args[1].numel > inline
 
 
+def is_factor(x: Node, of: Node) -> bool:
+    """Whether one number of `x` serves many features of `of`: cheaper to read at each edge than to multiply in before."""
+    return 16 * (x.args[0] if x.op == "expand" else x).numel <= of.numel
+
+
 def hoistable(x: Node) -> bool:
     """Whether a product with `x` can be made per node, or need not be made."""
     return x.op == "gather" or is_zero(x) or (x.op in ("add", "sub") and all(hoistable(a) for a in x.args))

@@ -33,12 +33,34 @@ class Kernel:
         sweeps: what each sweep makes: reductions over the row, totals, and edge values to store.
         rows: node values to store that are computed from the reductions of the same row.
         adds: whether the reductions are added to what is there (a tile does not hold whole rows of this end).
+        unread: reductions that nobody else reads: they need not be stored.
     """
 
     end: str
     sweeps: list[list[Node]]
     rows: list[Node] = field(default_factory=list)
     adds: bool = False
+    unread: set[Node] = field(default_factory=set)
+
+    @property
+    def roots(self) -> list[Node]:
+        """All that it makes."""
+        return [r for sweep in self.sweeps for r in sweep] + self.rows
+
+    def reads(self, memory: set[Node]) -> tuple[set[Node], set[Node]]:
+        """Return which values that are in `memory` it reads at edges, or sums, and which once for each of its rows."""
+        roots, at_edges, at_rows, seen = set(self.roots), set[Node](), set[Node](), set[Node]()
+        stack = [(a, False) for sweep in self.sweeps for r in sweep for a in r.args]
+        stack += [(a, True) for r in self.rows for a in r.args]
+        while stack:
+            node, once = stack.pop()
+            if node in memory:
+                (at_rows if once else at_edges).add(node)
+            elif node not in roots and node not in seen:
+                seen.add(node)
+                once |= node.op == "gather" and node.attr == self.end
+                stack += [(a, once) for a in node.args]
+        return at_edges, at_rows
 
 
 @dataclass
@@ -71,7 +93,7 @@ class Loop:
     def shared(self) -> set[Node]:
         """The values of a tile that the rows of the other end read: those that live longer than a block."""
         tile = set(self.tile)
-        roots = [r for s in self.steps if isinstance(s, Kernel) and s.adds for sweep in s.sweeps for r in sweep]
+        roots = [r for s in self.steps if isinstance(s, Kernel) and s.adds for r in s.roots]
         return tile & set(topological(roots, tile))
 
 
@@ -112,11 +134,11 @@ def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, on
                 if isinstance(step, Product):
                     done |= {step.node} if step.node.op == "mmt" else set()
                 else:
-                    done |= {r for sweep in step.sweeps for r in sweep if r.space != "E"} | set(step.rows)
+                    done |= {r for r in step.roots if r.space != "E"}
             done |= set(loop.full)
         if len(steps) == before:
             raise Refused("its steps cannot be put in order")
-    return _without_dead(steps, outputs)
+    return _pruned(steps, known, outputs, one_sweep)
 
 
 def on_host(node: Node) -> bool:
@@ -124,21 +146,47 @@ def on_host(node: Node) -> bool:
     return node.space != "E" and not any(a.space == "E" for a in node.args)
 
 
-def _without_dead(steps: list[Step], outputs: list[Node]) -> list[Step]:
-    """Drop host steps that nobody reads any more."""
-    used = set(outputs)
+def _pruned(steps: list[Step], known: Iterable[Node], outputs: Iterable[Node], one_sweep: bool) -> list[Step]:
+    """Drop host steps, and stores of reductions, that nobody reads; loops compute what is read once for each row only."""
+    memory = set(known)
+    before: list[tuple[Step, list[tuple[Kernel | Product, set[Node]]]]] = []
+    for step in steps:
+        parts = []
+        for part in step.steps if isinstance(step, Loop) else ():
+            parts.append((part, set(memory)))
+            memory.update(part.roots if isinstance(part, Kernel) else [part.node])
+        before.append((step, parts))
+        memory.update([step.node] if isinstance(step, Host) else ())
+        memory.difference_update(step.tile if isinstance(step, Loop) else ())
+    inlined = {s.node for s in steps if isinstance(s, Host) and _pointwise_by_row(s.node)}
+    read, at_rows = set(outputs), set[Node]()
     kept: list[Step] = []
-    for step in reversed(steps):
-        if isinstance(step, Host):
-            if step.node not in used:
-                continue
-            used |= set(step.node.args)
-        else:
-            for part in step.steps:
-                roots = [part.node] if isinstance(part, Product) else [*part.rows, *(r for s in part.sweeps for r in s)]
-                used |= set(topological(roots))
+    for step, parts in reversed(before):
+        if isinstance(step, Host) and step.node not in read:
+            if step.node in at_rows:
+                at_rows |= set(step.node.args) & inlined
+                read |= set(step.node.args) - inlined
+            continue
         kept.append(step)
+        if isinstance(step, Host):
+            read |= set(step.node.args)
+        for part, there in reversed(parts):
+            if isinstance(part, Product):
+                read |= set(part.node.args)
+                continue
+            if not one_sweep and not part.adds:
+                part.unread = {r for r in part.roots if r.op in REDUCTIONS and r not in read}
+            at_edges, once = part.reads(there)
+            read |= at_edges | (once - inlined)
+            at_rows |= once & inlined
     return kept[::-1]
+
+
+def _pointwise_by_row(node: Node) -> bool:
+    """Whether a row loop can compute a node value from others of the same node."""
+    return (
+        node.space != "C" and node.op not in ("mm", "mmt", "total", *REDUCTIONS, "rand") and node.numel <= MAX_FEATURES
+    )
 
 
 class _Loop:
@@ -196,9 +244,9 @@ class _Loop:
         return [r for r in roots if r.op not in ("rmax", "rarg") or r.attr == self.end]
 
     def _pointwise_in_row(self, node: Node) -> bool:
-        if node.op in ("mm", "mmt", "total", *REDUCTIONS, "rand") or node.space == "C":
-            return False
-        return all(a in self.row_level or a in self.done or a.op == "const" for a in node.args)
+        return _pointwise_by_row(node) and all(
+            a in self.row_level or a in self.done or a.op == "const" for a in node.args
+        )
 
     def _closure(self, roots: Iterable[Node]) -> set[Node]:
         """Return the edge values that `roots` are computed from inside the loop, row values included."""
@@ -343,9 +391,9 @@ class _Loop:
         finished: set[Node],
     ) -> None:
         """Store the costly thin values that another sweep or a later kernel reads too, where they are first computed."""
-        uses: dict[Node, set[int]] = {}
-        groups = [*sweeps, later]
-        for number, group in enumerate(groups):
+        first: dict[Node, int] = {}  # the sweep that computes it
+        again: set[Node] = set()
+        for number, group in enumerate([*sweeps, later]):
             seen: set[Node] = set()
             stack = [a for r in group for a in (r.args if r.space != "E" else (r,))]
             while stack:
@@ -353,17 +401,14 @@ class _Loop:
                 if node in seen or node in self.done or node in stored or node.space != "E":
                     continue
                 seen.add(node)
-                if node.numel <= THIN and costly(node, self.done | stored):
-                    uses.setdefault(node, set()).add(number)
-                    if number == len(groups) - 1:
-                        continue  # the later kernel reads it from memory: what is below it is not computed again
-                if node.op != "gather":
+                if node.numel <= THIN and costly(node, self.done | stored) and first.setdefault(node, number) < number:
+                    again.add(node)  # it is read from memory: what is below it is not computed again
+                elif node.op != "gather":
                     stack += node.args
-        for node in sorted(uses, key=lambda n: n.id):
-            at = self._phase(node, phase, stored, finished)
-            first = min(uses[node])
-            if at is not None and len(uses[node]) > 1 and first < len(sweeps) and node not in sweeps[first]:
-                sweeps[first].insert(0, node)
+        for node in sorted(again, key=lambda n: n.id):
+            at = first[node]
+            if self._phase(node, phase, stored, finished) is not None and node not in sweeps[at]:
+                sweeps[at].insert(0, node)
 
 
 def costly(node: Node, known: set[Node]) -> bool:

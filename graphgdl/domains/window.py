@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
@@ -29,8 +28,7 @@ class Taps(NamedTuple):
     counts: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A window of d axes; tap u of place i reads the node at `i * stride - padding[0] + u * dilation`, for each axis.
 
     Args:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric import nn as pyg
 from torch_geometric.utils import is_torch_sparse_tensor
@@ -72,9 +73,15 @@ class GATConv(Lowered, pyg.GATConv):
         src, dst = (x, x) if isinstance(x, Tensor) else x
         to_src, to_dst = (self.lin, self.lin) if self.lin is not None else (self.lin_src, self.lin_dst)
         shape = (-1, self.heads, self.out_channels)
-        x_src = to_src(src).view(shape)
+        x_src: Tensor = to_src(src).view(shape)
         x_dst = x_src if dst is src and to_dst is to_src else None if dst is None else to_dst(dst).view(shape)
-        scores = ((x_src * self.att_src).sum(-1), None if x_dst is None else (x_dst * self.att_dst).sum(-1))
+        scores: tuple[Tensor | None, ...]
+        if x_dst is x_src:
+            scores = _products(x_src, self.att_src, self.att_dst)
+        else:
+            scores = (*_products(x_src, self.att_src), None)
+            if x_dst is not None:
+                scores = scores[0], *_products(x_dst, self.att_dst)
         looped = with_self_loops(edge_index, min(size or [t.size(0) for t in (src, dst) if t is not None]))
         features = None if edge_attr is None else looped.features(edge_attr, self.fill_value)
         alpha = self.edge_updater(looped.edge_index, alpha=scores, edge_attr=features, size=size)
@@ -85,3 +92,13 @@ class GATConv(Lowered, pyg.GATConv):
         if self.bias is not None:
             out = out + self.bias
         return (out, (looped.edge_index, alpha)) if return_attention_weights else out
+
+
+def _products(x: Tensor, *vectors: Tensor) -> tuple[Tensor, ...]:
+    """Return (n, h) for each vector (1, h, c): its products with x (n, h, c), all by one matrix of blocks (h c, k h)."""
+    diagonal = torch.cat(vectors).transpose(1, 2).diag_embed()  # (k, c, h, h)
+    return (
+        (x.flatten(1) @ diagonal.permute(2, 1, 0, 3).flatten(2).flatten(0, 1))
+        .view(len(x), len(vectors), x.size(1))
+        .unbind(1)
+    )

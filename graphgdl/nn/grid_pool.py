@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -148,7 +147,7 @@ class GridPool(SlidingWindow):
                     f"`dilation` {d} along axis {axis} steps over all of its {least} nodes, which leaves padded windows "
                     f"without a node; pad less or dilate less"
                 )
-        return replace(super()._window(grid), ceil=self.ceil_mode)
+        return super()._window(grid)._replace(ceil=self.ceil_mode)
 
     def _by_torch(self, x: Tensor, structure: Grid) -> Tensor:
         window = self._window(structure)
