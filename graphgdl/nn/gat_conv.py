@@ -96,9 +96,6 @@ class GATConv(Lowered, pyg.GATConv):
 
 def _products(x: Tensor, *vectors: Tensor) -> tuple[Tensor, ...]:
     """Return (n, h) for each vector (1, h, c): its products with x (n, h, c), all by one matrix of blocks (h c, k h)."""
-    diagonal = torch.cat(vectors).transpose(1, 2).diag_embed()  # (k, c, h, h)
-    return (
-        (x.flatten(1) @ diagonal.permute(2, 1, 0, 3).flatten(2).flatten(0, 1))
-        .view(len(x), len(vectors), x.size(1))
-        .unbind(1)
-    )
+    blocks = torch.cat(vectors).transpose(1, 2).diag_embed().permute(2, 1, 0, 3)  # (h, c, k, h)
+    found = x.flatten(1) @ blocks.flatten(2).flatten(0, 1)
+    return found.view(len(x), len(vectors), x.size(1)).unbind(1)
