@@ -57,7 +57,7 @@ class Blueprint(nn.Module):
         torch.Size([1, 10])
         >>> Blueprint([GridConv(3, 8, 3, dim=2), nn.Linear(4, 10)])
         Traceback (most recent call last):
-        ValueError: layer 1, `Linear(in_features=4, ...)`, takes 4 x trivial of Cyclic(1), but layer 0, ... gives 8 x ...
+        ValueError: layer 1, `Linear(in_features=4, ...)`, takes 4 scalar channels, but layer 0, ... gives 8 ...
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:

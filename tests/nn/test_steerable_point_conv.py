@@ -165,5 +165,5 @@ def test_misuse_is_refused_by_name(message):
 def test_name():
     assert (
         repr(layer_of("C6"))
-        == "SteerablePointConv(2 x trivial of Cyclic(1), 1 x regular of Cyclic(6), radius=1.5, rings=3)"
+        == "SteerablePointConv(2 scalar channels, 1 x regular of Cyclic(6), radius=1.5, rings=3)"
     )
