@@ -121,5 +121,5 @@ def state_of(data: Data | Tensor, structure: Any = None, batch: Tensor | None = 
         )
     known = {name: data[name] for name in ("edge_attr", "edge_weight", "pos") if data.get(name) is not None}
     domain = next((data[name] for name in ("structure", "edge_index", "adj_t") if data.get(name) is not None), None)
-    size = data.num_graphs if isinstance(data, Batch) else None
+    size = data.num_graphs if isinstance(data, Batch) and "ptr" in data else None  # of batches it counts these alone
     return State(data.x, domain, data.get("batch"), size, known)
