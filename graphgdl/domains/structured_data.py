@@ -29,7 +29,7 @@ class StructuredData(Data):
     structure, `batch.structure`, and `batch.get_example(i)` gives each back, of one graph or of several. What works on
     edges (PyG's transforms and samplers, layers of other packages) takes `data.with_edges()`.
 
-    `batch.structure.batch` numbers the graphs, `batch.batch` what was put together: in a batch of batches the graphs too, but
+    `batch.structure.batch` numbers the graphs, `batch.batch` what was put together: in a batch of batches graphs too, but
     beside a single graph that comes first, a batch counts as one.
 
     Args:
