@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from graphgdl.domains.structure import Grid
 from graphgdl.nn.image_layers import image_layer, run_on_images
@@ -19,41 +20,16 @@ from graphgdl.nn.image_layers import image_layer, run_on_images
 _EACH = {
     *("relu", "relu6", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "sigmoid", "logsigmoid"),
     *("tanh", "softplus", "softsign", "hardtanh", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink"),
-    *(
-        "threshold",
-        "abs",
-        "neg",
-        "exp",
-        "log",
-        "sqrt",
-        "rsqrt",
-        "square",
-        "sin",
-        "cos",
-        "clone",
-        "contiguous",
-        "detach",
-    ),
+    *("threshold", "abs", "neg", "exp", "log", "sqrt", "rsqrt", "square", "sin", "cos"),
+    *("clone", "contiguous", "detach"),
     *("float", "double", "to", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
     *("batch_norm", "instance_norm", "group_norm", "local_response_norm"),
 }
 """Names of functions that treat all places of an image alike."""
 
 _PAIRS = {
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "truediv",
-    "pow",
-    "maximum",
-    "minimum",
-    "gt",
-    "lt",
-    "ge",
-    "le",
-    "where",
-    "expand_as",
+    *("add", "sub", "mul", "div", "truediv", "pow", "maximum", "minimum"),
+    *("gt", "lt", "ge", "le", "where", "expand_as"),
 }
 _PAIRS |= {"clamp", "addcmul", "lerp", *(f"{side}{name}" for side in "ir" for name in _PAIRS)}
 _CHANNELS = {"cat": 0, "concat": 0, "softmax": None, "log_softmax": None, "softmin": None, "glu": -1}
@@ -81,12 +57,12 @@ class ShiftedImages(TorchFunctionMode):
         super().__init__()
         self.grids: list[Grid] = []
         self.lost = False
-        self._values: dict[int, tuple[Tensor, Grid]] = {}  # by id; they are held, so that no id comes twice
+        self._values = WeakTensorKeyDictionary()  # the grid of each value that follows the shifts
         self._follow(images, grid)
 
     def grid(self, value: Any) -> Grid | None:
         """Return the grid of a value that follows the shifts, or None."""
-        return self._values.get(id(value), (None, None))[1]
+        return self._values.get(value) if isinstance(value, Tensor) else None
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of torch, and look at what it was."""
@@ -118,7 +94,7 @@ class ShiftedImages(TorchFunctionMode):
             return grid
 
     def _follow(self, value: Tensor, grid: Grid) -> None:
-        self._values[id(value)] = (value, grid)
+        self._values[value] = grid
         self.grids.append(grid)
 
 
