@@ -301,6 +301,17 @@ def test_broken_twins_are_caught(twin, check: str) -> None:
             "`parts` must hold an element of each of 1 factors, got 0",
         ),
         (
+            lambda: Motions(SE(2)),
+            ValueError,
+            r"`point` must be Cyclic\(n\), Dihedral\(n\), SO\(2\) or O\(2\), got SE\(2\)",
+        ),
+        (lambda: Motions(O(3)), ValueError, r"`point` must be .*, got O\(3\)"),
+        (
+            lambda: Motions(Cyclic(4)).matrix(torch.tensor([0, 0, 1, 0])),
+            ValueError,
+            r"`g` must be a float64 vector \(4,\), t and a turn, got torch.int64 \(4,\)",
+        ),
+        (
             lambda: DirectProduct([Cyclic(2), O(2)]).split(torch.zeros(4)),
             ValueError,
             r"`g` must be a vector of the 6 entries of its factors, got shape \(4,\)",
