@@ -45,6 +45,7 @@ table = {}
 # %% [markdown]
 # ## A torus
 # A stride of two keeps every second place, and so only shifts by an even number of places pass: coarsening costs symmetry.
+# The blueprint says so itself, by `laws`; here we write the group down once more, to try it.
 
 # %%
 from graphgdl.groups import Translations
@@ -53,7 +54,7 @@ from graphgdl.nn import GridConv
 image = StructuredData(torch.randn(64, 3), Grid((8, 8), periodic=True))
 conv, strided = GridConv(3, 8, 3, padding=1, dim=2), GridConv(8, 8, 2, stride=2, dim=2)
 cnn = Blueprint([conv, ReLU(), strided, ReLU(), Readout("mean"), Linear(8, 5)])
-print(cnn(image))
+print(cnn(image), cnn.laws(image)[0].statement, sep="\n")
 
 
 # %%

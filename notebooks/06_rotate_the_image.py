@@ -143,7 +143,7 @@ assert difference.abs().max() < 1e-12
 
 # %% [markdown]
 # ## The whole network
-# Lift, convolve on the group, take the larger of the four turns at each place, and the mean over the places. In the
+# Lift, convolve on the group, take the largest of the four turns at each place, and the mean over the places. In the
 # middle we keep every second place: of nine, these are the same seen from all four sides.
 
 # %%

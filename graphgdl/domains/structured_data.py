@@ -29,6 +29,9 @@ class StructuredData(Data):
     structure, `batch.structure`, and `batch.get_example(i)` gives each back, of one graph or of several. What works on
     edges (PyG's transforms and samplers, layers of other packages) takes `data.with_edges()`.
 
+    `batch.structure.batch` numbers the graphs, `batch.batch` what was put together: in a batch of batches graphs too, but
+    beside a single graph that comes first, a batch counts as one.
+
     Args:
         x: node features (n, c).
         structure: what the graph is known to be; `num_nodes` must be n.

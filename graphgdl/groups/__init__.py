@@ -12,6 +12,7 @@ from graphgdl.groups.irreps import irrep
 from graphgdl.groups.isometries import Isometries
 from graphgdl.groups.lattice_stabilizer import LatticeStabilizer
 from graphgdl.groups.law import Law
+from graphgdl.groups.motions import Motions
 from graphgdl.groups.multiples import Multiples
 from graphgdl.groups.orthogonal import SO, O
 from graphgdl.groups.permutation import Permutation
@@ -38,6 +39,7 @@ __all__ = [
     "Isometries",
     "LatticeStabilizer",
     "Law",
+    "Motions",
     "Multiples",
     "O",
     "Permutation",

@@ -29,6 +29,8 @@ class FieldType:
         >>> fields = FieldType(regular(Cyclic(4)), 8)
         >>> fields, fields.size
         (8 x regular of Cyclic(4), 32)
+        >>> scalars(8)
+        8 scalar channels
     """
 
     representation: Representation
@@ -63,6 +65,8 @@ class FieldType:
         return self.representation.act(g, self.copies(x)).flatten(-2)
 
     def __repr__(self) -> str:
+        if self.representation == trivial(Cyclic(1)):
+            return f"{self.size} scalar channel{'s' * (self.size > 1)}"
         return f"{self.multiplicity} x {self.representation}"
 
 

@@ -57,7 +57,7 @@ class Blueprint(nn.Module):
         torch.Size([1, 10])
         >>> Blueprint([GridConv(3, 8, 3, dim=2), nn.Linear(4, 10)])
         Traceback (most recent call last):
-        ValueError: layer 1, `Linear(in_features=4, ...)`, takes 4 x trivial of Cyclic(1), but layer 0, ... gives 8 x ...
+        ValueError: layer 1, `Linear(in_features=4, ...)`, takes 4 scalar channels, but layer 0, ... gives 8 ...
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
@@ -121,5 +121,5 @@ def state_of(data: Data | Tensor, structure: Any = None, batch: Tensor | None = 
         )
     known = {name: data[name] for name in ("edge_attr", "edge_weight", "pos") if data.get(name) is not None}
     domain = next((data[name] for name in ("structure", "edge_index", "adj_t") if data.get(name) is not None), None)
-    size = data.num_graphs if isinstance(data, Batch) else None
+    size = data.num_graphs if isinstance(data, Batch) and "ptr" in data else None  # of batches it counts these alone
     return State(data.x, domain, data.get("batch"), size, known)

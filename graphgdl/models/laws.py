@@ -22,7 +22,7 @@ from graphgdl.domains.structured_data import StructuredData
 from graphgdl.groups import Law, Permutation
 from graphgdl.models.state import State, arguments, is_readout
 from graphgdl.models.types import PER_CHANNEL, POINTWISE
-from graphgdl.nn import GroupPool, Readout, Unpool
+from graphgdl.nn import GridNetwork, GridSequential, GroupPool, Readout, Unpool
 from graphgdl.nn.chain_laws import Prefixes
 from graphgdl.nn.coarsening import Coarsening
 from graphgdl.nn.grid_laws import translations_of
@@ -86,12 +86,18 @@ def translations(data: Data, run: Trace) -> tuple[Law, ...]:
     if not isinstance(first, Grid) or first.num_graphs != 1 or not isinstance(end, Grid | None):
         return ()
     if any(data.get(name) is not None for name in ("edge_weight", "edge_attr", "pos")) or not all(
-        bool(stated(layer, state)) if hasattr(layer, "grid") else moves_with_nodes(layer, state)
+        _shifts(layer, state) if hasattr(layer, "grid") else moves_with_nodes(layer, state)
         for layer, state in run.steps
     ):
         return ()
     grids = [s.domain for s in (*(state for _, state in run.steps), run.last) if isinstance(s.domain, Grid)]
     return translations_of(grids, run.pooled)
+
+
+def _shifts(layer: nn.Module, state: State) -> bool:
+    """Whether a layer follows all shifts that the grids before and after it share; a sequence has others inside."""
+    laws = stated(layer, state)
+    return any(law.kind == "exact" for law in laws) if isinstance(layer, GridSequential | GridNetwork) else bool(laws)
 
 
 def causality(data: Data, run: Trace) -> tuple[Law, ...]:

@@ -10,7 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphgdl.groups import FieldAction, FieldType, LatticeStabilizer, Law, Permutation, Pullback, Translations, Turns
+from graphgdl.groups import (
+    FieldAction,
+    FieldType,
+    LatticeStabilizer,
+    Law,
+    Motions,
+    Permutation,
+    Pullback,
+    Translations,
+    Turns,
+)
 from graphgdl.groups.signals import GridSymmetries
 from graphgdl.models.laws import AT_EACH_NODE, SYMMETRIC, Trace, stated
 from graphgdl.models.state import State, arguments, is_local
@@ -47,9 +57,9 @@ def point_laws(in_type: FieldType | None, out_type: FieldType | None, run: Trace
             return ()
         output = Pullback(group, embed, last.output)
     elif not is_trivial(out_type):
-        if on_grid or out_type.group != group:
+        if not isinstance(group, Motions) or out_type.group != group.point:
             return ()
-        output = out_type
+        output = Pullback(group, group.turn, out_type)
     kind = "subgroup" if any(law.kind == "subgroup" for law in laws) else "exact"
     inputs = {name: how if how == group else Pullback(group, torch.clone, how) for name, how in first.fields.items()}
     return (Law(FieldAction(group, inputs, output), laws[0].statement, kind, invariant=output is None),)  # type: ignore

@@ -43,6 +43,7 @@ from graphgdl.nn.gine_conv import GINEConv
 from graphgdl.nn.graph_conv import GraphConv
 from graphgdl.nn.grid_conv import GridConv
 from graphgdl.nn.grid_conv_transpose import GridConvTranspose
+from graphgdl.nn.grid_network import GridNetwork
 from graphgdl.nn.grid_pool import GridPool
 from graphgdl.nn.grid_readout import GridFlatten, GridGlobalPool
 from graphgdl.nn.grid_sequential import GridSequential
@@ -102,6 +103,7 @@ __all__ = [
     "GridConvTranspose",
     "GridFlatten",
     "GridGlobalPool",
+    "GridNetwork",
     "GridPool",
     "GridSequential",
     "GridUpsample",

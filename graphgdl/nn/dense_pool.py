@@ -7,7 +7,8 @@ Source: Ying et al. (2018), Hierarchical Graph Representation Learning with Diff
 Grattarola and Alippi (2020), Spectral Clustering with Graph Neural Networks for Graph Pooling; PyG's `dense_diff_pool`,
 which runs.
 Differs: scores are a linear map of the features; the message passing that the papers put into them is a layer before.
-MinCut's fractions 0 / 0 are 0: those of a graph without edges, for which PyG's `dense_mincut_pool` gives NaN.
+MinCut's fractions 0 / 0 are 0, in value and derivative; PyG's `dense_mincut_pool` gives NaN for a graph without edges, and
+in the derivative for clusters without an edge between them, which is where its loss leads.
 """
 
 from __future__ import annotations

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from torch import nn
+import copy
+import re
 
-from graphgdl.nn.from_torch_steps import Conversion
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
 from graphgdl.nn.grid_network import GridNetwork
+from graphgdl.nn.image_layers import WINDOWS, image_layer
 
 
 def from_torch(network: nn.Module) -> GridNetwork:
     """Return `network` as message passing on a `Grid`: same numbers, parameters, names of parameters, and mode.
 
-    The forward of `network` is traced, as by `torch.fx`, and each step runs on nodes: convolutions (also transposed),
-    pooling, nearest upsampling, norms, activations, dropout, sums and products of images (also with what was pooled to one
-    pixel, and with a value for each channel), concatenation of channels, as modules, functions or methods. An image leaves
-    its grid where it is flattened, reshaped or averaged over its axes; from there on all is as in torch, on grids of one
-    shape (of any shapes after global pooling). Parameters are shared: training one trains the other. Norms, linear layers,
-    activations and dropout are the very modules of `network`.
+    Its forward stays as it is and sees images. Every convolution (also transposed), maximum or mean over windows and nearest
+    upsampling in it, as a module, becomes a layer of grids: `lowering = "message"` runs it along edges, `"auto"` by torch's
+    kernel, whose numbers are the same bit for bit. What is left to torch, and why, is in `skipped` of the result; functions
+    always are. Tensors are shared: training one trains the other; modules are copies, with a mode and hooks of their own.
 
     Args:
-        network: takes images (g, c, *shape), returns one tensor, and does the same to all images of a mode.
+        network: takes a batch of images (g, c, *shape) alone.
 
     Returns:
         A module called as `module(x, structure)` with x (n, c), the pixels of all images row by row, and structure a
         `Grid` (see `graphgdl.domains.from_grid`). A network that pads circularly takes periodic grids, any other open ones.
 
     Raises:
-        TypeError: a layer or function that is not known, by name.
-        ValueError: one with an option that is not known, or in the wrong place; a forward that cannot be traced.
+        TypeError: `network` is no module, or a layer alone.
+        ValueError: it cannot be copied.
 
     Example:
         >>> import torch
@@ -45,31 +47,41 @@ def from_torch(network: nn.Module) -> GridNetwork:
         >>> network = Residual().eval()
         >>> images = torch.rand(5, 1, 8, 8)
         >>> out = from_torch(network)(images.view(5 * 64, 1), Grid((8, 8), ptr=range(0, 321, 64)))
-        >>> assert torch.allclose(out, network(images), atol=1e-5)
+        >>> assert torch.equal(out, network(images))
     """
-    if not isinstance(network, nn.Module) or _is_layer(network):
+    if not isinstance(network, nn.Module) or type(network) in WINDOWS:
         raise TypeError(
-            f"`network` must be a module that calls others, such as a torch.nn.Sequential, got {type(network).__name__}; "
-            f"wrap a single layer in one"
+            f"`network` must be a torch.nn.Module that calls others, got {type(network).__name__}; wrap a single layer in a "
+            f"torch.nn.Sequential"
         )
-    for name, module in network.named_modules():
-        _refuse_custom(module, name or "network")
-    return Conversion(network).result()
+    held = (value for module in network.modules() for value in tree_leaves(vars(module)))
+    try:
+        copied = copy.deepcopy(network, {id(value): value for value in held if isinstance(value, Tensor)})
+    except Exception as error:
+        raise ValueError(f"`network` cannot be copied, which keeps what it is: {error}") from error
+    axes = {int(kind.__name__[-2]) for kind in map(type, copied.modules()) if re.fullmatch(r"\w+[123]d", kind.__name__)}
+    dim = axes.pop() if len(axes) == 1 else None
+    skipped = {}
+    for name, module in copied.named_modules():
+        reason = _convert(module, dim)
+        if reason is not None:
+            skipped[name] = reason
+    return GridNetwork(copied, dim, skipped)
 
 
-def _is_layer(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
-
-
-def _refuse_custom(module: nn.Module, name: str) -> None:
-    hooks = [module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks]
-    if any(hooks):
-        raise ValueError(
-            f"`network` child '{name}' has hooks, which would be lost; remove them and hang them on the result"
-        )
-    if "forward" in vars(module):
-        raise TypeError(
-            f"`network` child '{name}' has a forward of its own, which its class does not know; subclass it"
-        )
-    if type(module).train is not nn.Module.train:
-        raise TypeError(f"`network` child '{name}', a {type(module).__name__}, overrides `train`, which would be lost")
+def _convert(module: nn.Module, dim: int | None) -> str | None:
+    """Make a layer with windows one of grids, the object that it was for all who hold it; return why not, or None."""
+    if not isinstance(module, WINDOWS):
+        return None
+    if type(module) not in WINDOWS:
+        return f"a {type(module).__name__} may compute something else"
+    if any(value for key, value in vars(module).items() if key.endswith("_hooks")) or "forward" in vars(module):
+        return "it has hooks or a forward of its own"
+    like: nn.Module = copy.copy(module)
+    try:
+        ours = image_layer(like, dim)
+    except ValueError as error:
+        return str(error)
+    module.__class__ = type(ours)
+    object.__setattr__(module, "__dict__", vars(ours))
+    return None

@@ -1,136 +1,126 @@
-r"""GridNetwork: a network of torch for images, step by step on the nodes of its grids.
+r"""GridNetwork: a network of torch for images, on the nodes of its grids.
 
-.. math:: x_k = f_k(x_{p_1}, \dots, x_{p_m}), \quad p_i < k
+.. math:: f(x) = \text{nodes}\big(F(\text{images}(x))\big)
 
-Law: the translations that all of its grids follow, if nothing but pooled features leaves them; invariant after a pooling.
+Law: the translations that all of its grids follow, if nothing but what treats all places alike is done to the images;
+invariant where all places are pooled.
 Source: He et al. (2016), Deep Residual Learning for Image Recognition, section 3.2 (steps that are no sequence).
 Differs: nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from operator import attrgetter
-from typing import Any, NamedTuple
+import copy
+import math
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
-from torch.fx.node import map_aggregate
+from torch.utils._pytree import tree_map
 from torch_geometric.data import Data
 
 from graphgdl.domains.structure import Grid
+from graphgdl.domains.window import runs
 from graphgdl.groups import Law
 from graphgdl.nn.grid_inputs import check_grid
 from graphgdl.nn.grid_laws import grid_of, translations_of
-from graphgdl.nn.grid_steps import Signal, common_grid, on_grid, single, whole
-from graphgdl.nn.grid_trace import Mode
-
-
-class Value(str):
-    """The name of an earlier step whose value is an argument."""
-
-
-class Step(NamedTuple):
-    """One step: ``run(call, *args, **kwargs)``.
-
-    Attributes:
-        name: of its value.
-        kind: 'grid' of features on a grid, 'pooled' of features from pooled ones alone, 'plain' of a value as torch has it.
-        run: how the call is made, from `grid_steps`.
-        call: the path of a layer, or a function.
-        args: its arguments, with `Value` and `Mode` in them.
-        kwargs: the named ones.
-        images: the steps among the arguments that are on grids.
-        owner: path of the torch module in whose forward the step stands.
-    """
-
-    name: str
-    kind: str
-    run: Callable[..., Any]
-    call: str | Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    images: tuple[str, ...]
-    owner: str
+from graphgdl.nn.image_layers import OnImages, grid_like, images_of, nodes_of
+from graphgdl.nn.image_shifts import ShiftedImages
 
 
 class GridNetwork(nn.Module):
-    """What `from_torch` returns: the layers of a torch network under their names, and the steps of its forward.
+    """What `from_torch` returns: the layers of a torch network under their names, and its forward.
+
+    Grids of unequal shape run one shape after another; what a network does to a batch, as batch norm in training, it does
+    to each shape alone.
+
+    Attributes:
+        skipped: layers with windows that are left to torch, by name, and why.
 
     Shapes:
-        x (n, c); structure a `Grid` of n nodes, or a batch of grids -> (n', c') on `network.grid(structure)`, or what the
-        torch network returns, where it left the grid.
+        x (n, c); structure a `Grid` of n nodes, or a batch of grids -> images that the network returns, (g, c', *shape'), as
+        (n', c') on `network.grid(structure)`; anything else as it is.
 
     Raises:
-        ValueError: features or grids that do not fit, with a note that names the step.
+        ValueError: features or grids that do not fit.
     """
 
-    def __init__(self, steps: Iterable[Step], output: str, dim: int | None) -> None:
+    def __init__(self, network: nn.Module, dim: int | None, skipped: dict[str, str]) -> None:
         super().__init__()
-        self._steps, self._output, self._dim = tuple(steps), output, dim
-        self._done: list[set[str]] = []  # after each step, the values that no later one reads
-        read = {output}
-        for step in reversed(self._steps):
-            now: list[str] = []
-            map_aggregate((step.args, step.kwargs), lambda a, now=now: now.append(a) if isinstance(a, Value) else None)  # type: ignore[misc]
-            self._done.insert(0, {*now} - read)
-            read.update(now)
+        self.training, self.skipped, self._dim = network.training, skipped, dim
+        self._network = (network,)  # in a tuple, no child: its children are this module's own
+        self._last: tuple[Grid, Grid | None] | None = None
+        for name in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
+            vars(self)[name] = vars(network)[name]  # the very dicts: what is replaced in one is replaced in both
 
     def forward(self, x: Tensor, structure: Grid) -> Any:
-        """Return the value of the last step."""
+        """Return what the network gives for the images."""
         check_grid(structure, x, self._dim or len(getattr(structure, "periodic", "")), None)
-        grids = self._grids(structure)
-        values: dict[str, Any] = {"x": Signal(x, structure)}
-
-        def fill(argument: Any) -> Any:
-            if isinstance(argument, Value):
-                return values[argument]
-            return self.get_submodule(argument).training if isinstance(argument, Mode) else argument
-
-        for step, done in zip(self._steps, self._done):
-            args, kwargs = map_aggregate((step.args, step.kwargs), fill)
-            try:
-                value = step.run(self._callable(step), *args, **kwargs)
-            except (ValueError, TypeError) as error:
-                error.add_note(_where(step))
-                raise
-            values[step.name] = value if step.kind == "plain" else Signal(value, grids[step.name])
-            del args, kwargs, value
-            for name in done:
-                del values[name]
-        value = values[self._output]
-        return value.x if isinstance(value, Signal) else value
+        for layer in self._network[0].modules():
+            if isinstance(layer, OnImages):
+                layer.check(structure)
+        outs, shapes, rings, first = [], [], [True] * len(structure.periodic), 0
+        for shape, count in runs(structure):
+            rows = x[first : first + count * math.prod(shape)]
+            out, seen = self._call(rows, shape, count, structure.periodic)
+            outs.append(tree_map(partial(_rows, len(shape) + 2), out))
+            if isinstance(out, Tensor) and out.dim() == len(shape) + 2:
+                shapes += [tuple(out.shape[2:])] * out.size(0)
+                last = seen.grid(out) if seen else None
+                rings = [ring and last is not None and last.periodic[axis] for axis, ring in enumerate(rings)]
+            first += rows.size(0)
+        grid = Grid(shapes, rings, structure.diagonal).to(structure.device) if shapes else None
+        self._last = (structure, grid)
+        return outs[0] if len(outs) == 1 else tree_map(_joined, *outs)
 
     def grid(self, structure: Grid) -> Grid | None:
-        """Return the grid of the output's nodes, None where it is on none."""
-        return self._grids(structure).get(self._output)
+        """Return the grid of the output's nodes, None where it is on none.
+
+        Raises:
+            ValueError: `structure` is not that of the last call, whose output tells.
+        """
+        if self._last is None or not (self._last[0] is structure or self._last[0] == structure):
+            raise ValueError(f"`structure` must be that of the last call, whose output tells its grid, got {structure}")
+        return self._last[1]
 
     def laws(self, data: Data) -> tuple[Law, ...]:
-        """Return the translations that every grid follows; none if nodes leave the grid otherwise than by a pooling."""
-        grids, kinds = self._grids(grid_of(data)), {"x": "grid", **{step.name: step.kind for step in self._steps}}
-        read = [name for step in self._steps if step.run is whole for name in step.images]
-        on = {name: grid for name, grid in grids.items() if kinds[name] == "grid"}
-        if any(name in on for name in read) or not all(single(grids[n]) for n in grids if n not in on):
+        """Return the translations that every grid follows, seen by running a copy of the network in evaluation mode."""
+        grid, network = grid_of(data), copy.deepcopy(self).eval()
+        if grid.num_graphs != 1 or not any(grid.periodic):
             return ()
-        last = on.get(self._output)
-        return translations_of([*on.values(), *([] if last is None else [last])], invariant=last is None)
+        with torch.no_grad():
+            out, seen = network._call(data.x, grid.shape, 1, grid.periodic)
+        if seen is None or seen.lost or not isinstance(out, Tensor):
+            return ()
+        last = seen.grid(out)
+        return translations_of([*seen.grids, *([] if last is None else [last])], invariant=last is None)
 
-    def _grids(self, structure: Grid) -> dict[str, Grid]:
-        """Return the grids of all steps that are on one."""
-        found = {"x": structure}
-        for step in self._steps:
-            inputs = [found[name] for name in step.images]
-            try:
-                if step.kind != "plain":
-                    regrids = step.run is on_grid
-                    found[step.name] = self._callable(step).grid(*inputs) if regrids else common_grid(inputs)
-            except (ValueError, TypeError) as error:
-                error.add_note(_where(step))
-                raise
-        return found
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the network, in its own way."""
+        self._network[0].train(mode)
+        self.training = mode
+        return self
 
-    def _callable(self, step: Step) -> Any:
-        return attrgetter(step.call)(self) if isinstance(step.call, str) else step.call
+    def _call(
+        self, rows: Tensor, shape: tuple[int, ...], count: int, rings: tuple[bool, ...]
+    ) -> tuple[Any, ShiftedImages | None]:
+        """Return what the network gives for images of one shape, and on a ring what was seen of their shifts."""
+        images = images_of(rows, count, shape)
+        seen = ShiftedImages(images, grid_like(count, shape, rings, rows.device)) if any(rings) else None
+        with seen or nullcontext():
+            return self._network[0](images), seen
 
 
-def _where(step: Step) -> str:
-    return f"in step '{step.name}' of the converted network, in the forward of '{step.owner}'"
+def _rows(axes: int, value: Any) -> Any:
+    return nodes_of(value) if isinstance(value, Tensor) and value.dim() == axes else value
+
+
+def _joined(*parts: Tensor) -> Tensor:
+    if len({part.shape[1:] for part in parts}) > 1 or not parts[0].dim():
+        shapes = [tuple(part.shape) for part in parts]
+        raise ValueError(
+            f"`structure` must hold grids of one shape for this network, whose results do not join: {shapes}"
+        )
+    return torch.cat(parts)

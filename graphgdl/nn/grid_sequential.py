@@ -18,6 +18,7 @@ from torch_geometric.data import Data
 from graphgdl.domains.structure import Grid
 from graphgdl.groups import Law
 from graphgdl.nn.grid_laws import grid_of, translations_of
+from graphgdl.nn.grid_network import GridNetwork
 from graphgdl.nn.grid_readout import GridFlatten, GridGlobalPool
 
 
@@ -45,6 +46,8 @@ class GridSequential(nn.Sequential):
         """Return the translations that every layer follows; invariance after a global pooling, none after a flattening."""
         grids = [grid_of(data)]
         for layer in self._flat():
+            if isinstance(layer, GridNetwork):  # whose grids a run alone shows
+                return ()
             if isinstance(layer, GridGlobalPool | GridFlatten):
                 return translations_of(grids, invariant=True) if isinstance(layer, GridGlobalPool) else ()
             if hasattr(layer, "grid"):

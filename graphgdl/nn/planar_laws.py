@@ -35,7 +35,7 @@ DEGREE = 4
 """Degree of the polynomials of a limit: the lowest that shows for any fields that the square lattice is not round."""
 
 
-def point_group(in_type: FieldType, out_type: FieldType) -> Group:
+def point_group(in_type: FieldType, out_type: FieldType) -> Dihedral | O:
     """Return the group that mixes the channels of a layer: that of the side whose channels transform.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphgdl.groups import Cyclic, FieldAction, FieldType, Law, trivial
+from graphgdl.groups import Cyclic, FieldAction, FieldType, Law, Motions, Pullback, trivial
 from graphgdl.groups.field_action import Action
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.laws import permutation_laws
@@ -97,16 +97,17 @@ class SteerablePointConv(SteerableWeights, Lowered):
         return out if bias is None else out + bias
 
     def laws(self, data: Data) -> tuple[Law, ...]:
-        """Return permutations of the points, and the group of the types on the plane where it moves anything."""
-        nodes, group = permutation_laws(self, data), point_group(self.in_type, self.out_type)
-        if group == Cyclic(1):
-            return nodes
-        fields: dict[str, Action] = {"pos": group}
+        """Return permutations of the points, and the group of the types with all translations of the plane."""
+        group = point_group(self.in_type, self.out_type)
+        motions = Motions(group)
+        fields: dict[str, Action] = {"pos": motions}
         if self.in_type.group == group:
-            fields["x"] = self.in_type
+            fields["x"] = Pullback(motions, motions.turn, self.in_type)
         steady = self.out_type.representation in (trivial(group), trivial(Cyclic(1)))
-        action = FieldAction(group, fields, output=None if steady else self.out_type)
-        return (*nodes, Law(action, f"{group} of the plane", invariant=steady))
+        action = FieldAction(motions, fields, output=None if steady else Pullback(motions, motions.turn, self.out_type))
+        turns = "" if group == Cyclic(1) else f"{group} and "
+        law = Law(action, f"{turns}translations of the plane", invariant=steady)
+        return (*permutation_laws(self, data), law)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_type}, {self.out_type}, radius={self.radius}, rings={self.rings})"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import Flatten, Linear, Module, Sequential, Tanh
+from torch.nn import Conv2d, Flatten, Linear, Module, Sequential, Tanh
 from torch_geometric.data import Data
 
 from graphgdl import nn
@@ -96,6 +96,19 @@ class FromFunction(Module):
     def __init__(self, function: Callable[..., Tensor]) -> None:
         super().__init__()
         self.forward = function
+
+
+class Residual(Module):
+    """A network of torch for images: a convolution beside its input, then every other place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = Conv2d(C, C, 3, padding=1, padding_mode="circular")
+        self.down = Conv2d(C, OUT, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return images (g, c, h / 2, w / 2)."""
+        return self.down(x + torch.tanh(self.conv(x)))
 
 
 class Sinusoids(Module):
@@ -212,6 +225,7 @@ EXAMPLES = {
         ),
         on(TORUS),
     ),
+    "GridNetwork": Example(lambda: nn.from_torch(Residual()), on(TORUS)),
     "GroupLiftingConv": Example(lambda: nn.GroupLiftingConv(C, 2, 3, C4, padding=1), on(SQUARE)),
     "GroupLiftingConv, open": Example(lambda: nn.GroupLiftingConv(C, 2, 3, C4, stride=2), on(OPEN)),
     "GroupConv": Example(lambda: nn.GroupConv(2, 2, 3, Dihedral(4), padding=1), on(SQUARE, size=(16,))),

@@ -41,7 +41,11 @@ def interpolate(x: Tensor, grid: Grid, places: Tensor) -> Tensor:
     """
     lattice = Translations(one(grid).shape, grid.periodic)
     if x.size(0) != grid.num_nodes:
-        raise ValueError(f"`x` must have one row for each of the {grid.num_nodes} nodes, got {x.size(0)}")
+        raise ValueError(
+            f"`x` must have one row for each of the {grid.num_nodes} nodes, got shape {tuple(x.shape)}; flatten the places "
+            f"of an image, channels behind them: `images.flatten(1)` without channels, else "
+            f"`images.movedim(1, -1).flatten(1, -2)`"
+        )
     shape, ring = torch.tensor(grid.shape), torch.tensor(grid.periodic)
     low = places.floor()
     share = places - low

@@ -35,7 +35,8 @@ class NeighbourLabels:
     """Labels at any place, from the nearest samples of a random half of a data set; the other half is to be tested.
 
     Args:
-        samples: floating (m, ...), at least 4 of them.
+        samples: floating (m, ...), at least 4 of them; images for `GridRotations` and its kin as (m, h * w), or with
+            channels (m, h * w, c), their places in rows.
         labels: integers (m,) for classes, floating (m,) or (m, t) for numbers.
         features: what distances are between, samples (m, ...) -> (m, ...); default: the samples as they are.
         k: number of neighbours.

@@ -19,6 +19,8 @@ def test_scalars_do_not_move():
     assert torch.equal(scalars(3).act(torch.tensor([0, 0]), x), x)
     assert scalars(3) == FieldType(trivial(Cyclic(1)), 3) != scalars(4)
     assert scalars(3) != FieldType(trivial(Cyclic(2)), 3)
+    assert [str(scalars(c)) for c in (1, 8)] == ["1 scalar channel", "8 scalar channels"]
+    assert str(FieldType(trivial(Cyclic(2)), 3)) == "3 x trivial of Cyclic(2)"
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ def test_scalars_do_not_move():
         (lambda: scalars(0), r"`multiplicity` must be a number of copies, at least 1, got 0"),
         (
             lambda: scalars(3).act(torch.tensor([0, 0]), torch.rand(2, 4)),
-            r"`x` must have shape \(\.\.\., 3\) to be of type 3 x trivial of Cyclic\(1\), got \(2, 4\)",
+            r"`x` must have shape \(\.\.\., 3\) to be of type 3 scalar channels, got \(2, 4\)",
         ),
         (lambda: Law(Permutation(3), "nodes", kind="nearly"), r"`kind` must be 'exact', .*, got 'nearly'"),
         (lambda: Law(Permutation(3), "nodes", kind="limit"), r"`order` belongs to kind 'limit' .*, got None"),

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphgdl.groups import SE, SO, Cyclic, Dihedral, DirectProduct, E, Isometries, O, Permutation
+from graphgdl.groups import SE, SO, Cyclic, Dihedral, DirectProduct, E, Isometries, Motions, O, Permutation
 
 CONTINUOUS = [SO(2), SO(3), O(2), O(3), E(2), E(3), SE(2), SE(3), DirectProduct([SO(3), E(2)])]
+MOTIONS = [Motions(Cyclic(1)), Motions(Cyclic(5)), Motions(Dihedral(3)), Motions(SO(2)), Motions(O(2))]
 FINITE = [Cyclic(1), Cyclic(2), Cyclic(5), Dihedral(1), Dihedral(2), Dihedral(3), Dihedral(4), Dihedral(6)]
 POINTS = torch.randn(7, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -33,7 +34,7 @@ def test_finite_axioms_exhaustively(group) -> None:
         assert any(torch.equal(group.compose(g, h), other) for other in members)
 
 
-@pytest.mark.parametrize("group", CONTINUOUS, ids=repr)
+@pytest.mark.parametrize("group", [*CONTINUOUS, *MOTIONS], ids=repr)
 @settings(max_examples=25)
 @given(draw=st.data())
 def test_continuous_axioms(group, draw: st.DataObject) -> None:
@@ -41,7 +42,7 @@ def test_continuous_axioms(group, draw: st.DataObject) -> None:
     assert_axioms(group, g, h, k)
 
 
-@pytest.mark.parametrize("group", [*FINITE, *CONTINUOUS[:-1]], ids=repr)
+@pytest.mark.parametrize("group", [*FINITE, *CONTINUOUS[:-1], *MOTIONS], ids=repr)
 @settings(max_examples=25)
 @given(draw=st.data())
 def test_action_on_points(group: Isometries, draw: st.DataObject) -> None:
@@ -113,7 +114,19 @@ def test_rotation_angles_in_space_have_the_density_of_haar() -> None:
     assert abs(below - (0.5 - 1 / math.pi)) < 2.5 / math.sqrt(draws)
 
 
-@pytest.mark.parametrize("group", [Dihedral(1000), SO(3), E(2), Permutation(40)], ids=repr)
+@pytest.mark.parametrize("group", MOTIONS, ids=repr)
+def test_motions_are_isometries_of_the_plane_whose_turns_are_the_groups(group: Motions) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        g, h = group.sample(generator), group.sample(generator)
+        matrix = torch.eye(3, dtype=torch.float64)
+        matrix[:2, :2], matrix[:2, 2] = group.matrix(g), group.offset(g)
+        assert close(group.act(g, points(2)), E(2).act(matrix, points(2)))
+        assert close(group.matrix(g), group.point.matrix(group.turn(g)))
+        assert torch.equal(group.turn(group.compose(g, h)), group.point.compose(group.turn(g), group.turn(h)))
+
+
+@pytest.mark.parametrize("group", [Dihedral(1000), SO(3), E(2), Motions(Cyclic(1)), Permutation(40)], ids=repr)
 def test_samples_are_seeded(group) -> None:
     a, b, c = (group.sample(torch.Generator().manual_seed(seed)) for seed in (7, 7, 8))
     assert torch.equal(a, b)
@@ -286,6 +299,17 @@ def test_broken_twins_are_caught(twin, check: str) -> None:
             lambda: DirectProduct([Cyclic(2)]).join([]),
             ValueError,
             "`parts` must hold an element of each of 1 factors, got 0",
+        ),
+        (
+            lambda: Motions(SE(2)),
+            ValueError,
+            r"`point` must be Cyclic\(n\), Dihedral\(n\), SO\(2\) or O\(2\), got SE\(2\)",
+        ),
+        (lambda: Motions(O(3)), ValueError, r"`point` must be .*, got O\(3\)"),
+        (
+            lambda: Motions(Cyclic(4)).matrix(torch.tensor([0, 0, 1, 0])),
+            ValueError,
+            r"`g` must be a float64 vector \(4,\), t and a turn, got torch.int64 \(4,\)",
         ),
         (
             lambda: DirectProduct([Cyclic(2), O(2)]).split(torch.zeros(4)),

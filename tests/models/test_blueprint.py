@@ -114,6 +114,20 @@ def test_empty_graphs_at_the_end_of_a_batch_keep_their_row():
     assert Blueprint([GraphConv(3, 4), Readout()])(Batch.from_data_list(data)).shape == (2, 4)
 
 
+@pytest.mark.parametrize("structured", [True, False])
+def test_a_batch_of_batches_is_its_graphs(structured):
+    def single(n):
+        return (
+            StructuredData(x(n, 3), Complete(n)) if structured else Data(x=x(n, 3), edge_index=Complete(n).edge_index)
+        )
+
+    batches = [Batch.from_data_list(list(map(single, sizes))) for sizes in ((3, 2), (1, 4, 2))]
+    nested = Batch.from_data_list(batches)
+    assert nested.batch.tolist() == [0] * 3 + [1] * 2 + [2] + [3] * 4 + [4] * 2
+    model = Blueprint([GraphConv(3, 4), Readout("mean"), nn.Linear(4, 2)])
+    torch.testing.assert_close(model(nested), torch.cat(list(map(model, batches))))
+
+
 def test_a_blueprint_is_a_layer():
     inner = Blueprint([GraphConv(3, 4), nn.ReLU()])
     outer = Blueprint([inner, GraphConv(4, 3), Skip([GraphConv(3, 3)], combine="add"), Readout()])

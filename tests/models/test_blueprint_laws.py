@@ -164,7 +164,7 @@ CASES = {
             nn.Linear(2, 2),
         ],
         points,
-        [PERMUTATIONS, "SO(2) of the plane"],
+        [PERMUTATIONS, "SO(2) and translations of the plane"],
     ),
     "plane, vectors": (
         lambda: [
@@ -174,7 +174,12 @@ CASES = {
             Readout("mean"),
         ],
         points,
-        [PERMUTATIONS, "SO(2) of the plane"],
+        [PERMUTATIONS, "SO(2) and translations of the plane"],
+    ),
+    "plane, no turns": (
+        lambda: [SteerablePointConv(scalars(C), scalars(2), radius=3.0), nn.Tanh()],
+        points,
+        [PERMUTATIONS, "translations of the plane"],
     ),
     "plane, then a graph": (
         lambda: [
@@ -186,7 +191,7 @@ CASES = {
             Unpool(),
         ],
         points,
-        ["SO(2) of the plane"],
+        ["SO(2) and translations of the plane"],
     ),
     "plane, pooled": (
         lambda: [
@@ -199,7 +204,7 @@ CASES = {
             Readout("mean"),
         ],
         points,
-        ["SO(2) of the plane"],
+        ["SO(2) and translations of the plane"],
     ),
     "plane, positions seen by another": (
         lambda: [SteerablePointConv(scalars(C), scalars(2), radius=3.0), pyg.PointNetConv(nn.Linear(4, 2))],
@@ -258,7 +263,7 @@ def test_the_laws_are_those_that_hold(name):
     "name",
     [
         *("graph, dropout", "graph, pooled and back", "sets", "torus, strides", "torus, stride, invariant", "chain"),
-        *("plane, vectors", "p4 on a torus, stride", "p4 on an odd square, invariant"),
+        *("plane, vectors", "plane, no turns", "p4 on a torus, stride", "p4 on an odd square, invariant"),
     ],
 )
 def test_verify_proves_them_with_its_controls(name):

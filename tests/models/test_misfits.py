@@ -42,28 +42,28 @@ def conv(c, d):
 MISFITS = {
     "channels": (
         lambda: [GridConv(3, 16, 3, dim=2), nn.ReLU(), GridConv(8, 16, 3, dim=2)],
-        r"layer 2, `GridConv\(8, 16, .*\)`, takes 8 x trivial of Cyclic\(1\), but layer 0, `GridConv\(3, 16, .*\)`, "
-        r"gives 16 x trivial of Cyclic\(1\); make both the same",
+        r"layer 2, `GridConv\(8, 16, .*\)`, takes 8 scalar channels, but layer 0, `GridConv\(3, 16, .*\)`, "
+        r"gives 16 scalar channels; make both the same",
     ),
     "channels of PyG's layers": (
         lambda: [pyg.GATConv(3, 4, heads=2), pyg.SAGEConv(4, 5)],
-        r"layer 1, `SAGEConv\(4, 5, .*\)`, takes 4 x trivial .* layer 0, `GATConv\(3, 4, heads=2\)`, gives 8 x trivial",
+        r"layer 1, `SAGEConv\(4, 5, .*\)`, takes 4 scalar channels, but layer 0, `GATConv\(3, 4, heads=2\)`, gives 8 scalar",
     ),
     "channels inside a sequence": (
         lambda: [GCNConv(3, 4), nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(5, 1))],
-        r"layer 1\.2, `Linear\(in_features=5, .*takes 5 x trivial .* but layer 1\.0, `Linear\(.* gives 6 x trivial",
+        r"layer 1\.2, `Linear\(in_features=5, .*takes 5 scalar channels, but layer 1\.0, `Linear\(.* gives 6 scalar",
     ),
     "channels inside a blueprint": (
         lambda: [GCNConv(3, 4), Blueprint([GCNConv(5, 4), nn.ReLU()])],
-        r"layer 1\.0, `GCNConv\(5, 4\)`, takes 5 x trivial .* layer 0, `GCNConv\(3, 4\)`, gives 4 x trivial",
+        r"layer 1\.0, `GCNConv\(5, 4\)`, takes 5 scalar channels, but layer 0, `GCNConv\(3, 4\)`, gives 4 scalar channels",
     ),
     "channels of an encoder": (
         lambda: [GCNConv(3, 6), TransformerEncoderLayer(4, 2)],
-        r"takes 4 x .* gives 6 x",
+        r"takes 4 scalar channels, but layer 0, .* gives 6 scalar channels",
     ),
     "channels of a norm": (
         lambda: [GCNConv(3, 6), nn.BatchNorm1d(4)],
-        r"`BatchNorm1d\(.*takes 4 x .* gives 6 x trivial",
+        r"`BatchNorm1d\(.*takes 4 scalar channels, .* gives 6 scalar channels",
     ),
     "multiplicity": (
         lambda: [FieldNorm(VECTORS), FieldNorm(FieldType(standard(SO(2)), 3))],
@@ -79,11 +79,11 @@ MISFITS = {
     ),
     "fields into a layer of scalars of as many channels": (
         lambda: [FieldNorm(TURNS), GridConv(8, 8, 3, dim=2)],
-        r"`GridConv\(8, 8, .* takes 8 x trivial of Cyclic\(1\), but layer 0, .* gives 2 x regular of Cyclic\(4\)",
+        r"`GridConv\(8, 8, .* takes 8 scalar channels, but layer 0, .* gives 2 x regular of Cyclic\(4\)",
     ),
     "scalars into a layer of fields": (
         lambda: [GCNConv(3, 8), FieldNorm(TURNS)],
-        r"takes 2 x regular of Cyclic\(4\), but layer 0, `GCNConv\(3, 8\)`, gives 8 x trivial",
+        r"takes 2 x regular of Cyclic\(4\), but layer 0, `GCNConv\(3, 8\)`, gives 8 scalar channels",
     ),
     "a pointwise function of vectors": (
         lambda: [FieldNorm(VECTORS), nn.ReLU()],
@@ -172,7 +172,7 @@ MISFITS = {
     ),
     "sums of unlike channels": (
         lambda: [Skip([GCNConv(3, 4)], combine="add")],
-        r"`Skip` adds 3 x trivial of Cyclic\(1\) and 4 x trivial of Cyclic\(1\); make both of one type",
+        r"`Skip` adds 3 scalar channels and 4 scalar channels; make both of one type",
     ),
     "vectors beside scalars": (
         lambda: [Skip([NormPool(VECTORS)])],

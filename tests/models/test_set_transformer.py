@@ -110,7 +110,7 @@ def test_blocks_are_layers_of_a_blueprint():
     want = second(first(lift(x), SETS), SETS)
     out = Blueprint(blocks)(x, SETS)
     torch.testing.assert_close(out, torch.stack([rows.mean(0) for rows in want.split(SETS.sizes)]))
-    with pytest.raises(ValueError, match=r"layer 1, `SetAttentionBlock\(5, .* takes 5 x trivial .* gives 4 x trivial"):
+    with pytest.raises(ValueError, match=r"layer 1, `SetAttentionBlock\(5, .* takes 5 scalar .* gives 4 scalar"):
         Blueprint([nn.Linear(3, 4), SetAttentionBlock(5)])
 
 

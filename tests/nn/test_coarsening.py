@@ -213,6 +213,23 @@ def test_a_graph_without_edges_has_no_cut():
     torch.testing.assert_close(both.loss, (coarsen(pool, whole).loss + orthogonality) / 2)
 
 
+def test_clusters_without_an_edge_between_them_have_a_derivative():
+    """The least cut there is: two pairs of nodes, each in a cluster of its own, for certain."""
+    pool = MinCutPool(2, 2)
+    pool.load_state_dict({"lin.weight": 60 * torch.tensor([[1.0, -1], [-1, 1]]), "lin.bias": torch.zeros(2)})
+    x = torch.eye(2)[[0, 0, 1, 1]].requires_grad_()
+    coarse = pool(x, torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
+    torch.testing.assert_close(coarse.loss, torch.tensor(-1.0))
+    assert not coarse.edge_weight.any()
+    loss = coarse.x.sin().sum() + coarse.edge_weight.sum() + coarse.loss
+    assert all(g.isfinite().all() for g in torch.autograd.grad(loss, [x, *pool.parameters()]))
+    adjacency = torch.zeros(1, 4, 4).index_put_(
+        (torch.tensor(0), torch.tensor([0, 1, 2, 3]), torch.tensor([1, 0, 3, 2])), torch.ones(4)
+    )
+    out, weights, *_ = dense_mincut_pool(x.detach()[None], adjacency, pool.lin(x)[None])
+    assert torch.autograd.grad(out.sum() + weights.sum(), x)[0].isnan().any()
+
+
 def test_top_k_is_pygs():
     data, ours = graph(), TopKPool(C, 0.5).double()
     theirs = TopKPooling(C, 0.5).double()

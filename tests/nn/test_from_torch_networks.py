@@ -1,4 +1,4 @@
-"""Networks of torch with a forward of their own become message passing on grids; what is not understood is refused."""
+"""Networks of torch with a forward of their own become message passing on grids, whatever the forward does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pytest
 import torch
 import torch_networks as networks
 from image_cases import as_nodes, nodes, randn
-from torch import fx, nn
+from torch import nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
+from torch_networks import Calls, conv
 
-from graphgdl.domains import Grid, StructuredData
+from graphgdl.domains import Grid
 from graphgdl.nn import explain_lowering, from_torch
-from graphgdl.testing import verify
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 CASES = {
@@ -134,48 +135,6 @@ def test_modes_of_parts_are_kept_and_followed():
     assert not torch.allclose(ours(x, grid), ours(x, grid))
 
 
-def circular(network):
-    for module in network.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d):
-            module.padding_mode = "circular"
-    return network
-
-
-LAWS = {
-    "unet": (networks.UNet, "translations by multiples of 4x4", False),
-    "densenet": (networks.DenseNet, "translations by multiples of 2x2", True),
-    "gated": (networks.Gated, None, None),
-    "in-place": (networks.InPlace, "translations of the periodic grid", False),
-}
-
-
-@pytest.mark.parametrize("case", LAWS)
-def test_laws(case):
-    build, statement, invariant = LAWS[case]
-    torch.manual_seed(0)
-    network = from_torch(circular(build().double()).eval())
-    data = StructuredData(randn(8 * 12, 2, seed=3), Grid((8, 12), periodic=True))
-    assert [(law.statement, law.invariant) for law in network.laws(data)] == [(statement, invariant)] * bool(statement)
-    assert all(verdict.holds for verdict in (verify(network, data) if statement else []))
-
-
-class Calls(nn.Module):
-    """A network whose forward is a function of it and its images."""
-
-    def __init__(self, function, **layers):
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, x):
-        return self.function(self, x)
-
-
-def conv(c_in=2, c_out=2):
-    return nn.Conv2d(c_in, c_out, 3, padding=1)
-
-
 EXACT = {
     "rows of the image": lambda net, x: net.conv(x).flatten(2).transpose(1, 2).softmax(-1),
     "one axis of two": lambda net, x: net.conv(x).mean(3).mean(2),
@@ -228,11 +187,6 @@ class Clamp(torch.autograd.Function):
         return grad
 
 
-class Frozen(nn.BatchNorm2d):
-    def train(self, mode=True):
-        return super().train(False)
-
-
 def without_gradient(net, x):
     with torch.no_grad():
         y = net.conv(x)
@@ -257,97 +211,139 @@ def image_is_changed(net, x):
     return flat
 
 
-def own(net):
-    net.conv.forward = lambda x: x
-    return net
+def listed(net, x):
+    net.seen.append(1)
+    return net.conv(x) * len(net.seen)
 
 
-REFUSED = {
-    "cannot be traced, its forward must do the same to all images": lambda net, x: x if x.size(0) > 1 else -x,
-    "cannot be traced, .* turns gradients or autocast on or off": without_gradient,
-    r"cannot be traced, .* turns gradients or autocast on or off; do": lambda net, x: Clamp.apply(x),
-    "cannot be traced, .* it asks for the type of a value": lambda net, x: x if isinstance(x, torch.Tensor) else -x,
-    r"step 'flatten' shares its memory .* before step 'output' reads the other; change a clone": flat_is_changed,
-    r"step 'view' shares its memory with the image": image_is_changed,
-    "`add`, must not have `out`; use what it returns": lambda net, x: torch.add(x, 1, out=x),
-    "`network` draws random numbers in its forward; draw them in a module": lambda net, x: x * float(torch.rand(1)),
-    r"`network` draws random numbers in its forward": lambda net, x: x * random.random(),
-    r"`network` draws random .* such as Dropout": lambda net, x: x * np.random.rand(),  # noqa: NPY002
-    "`network` makes a tensor in its forward; register it as a buffer": lambda net, x: x * torch.ones(2, 1, 1),
-    "`network` writes 'kept' in its forward, which the result would not do": kept,
-    "`network` does other things in training and in evaluation": lambda net, x: x if net.training else net.conv(x),
-    "`network` reads 'loose', a tensor that is neither parameter nor buffer": lambda net, x: x * net.loose,
-    r"`network` must return one tensor, got tuple": lambda net, x: (x, x),
-    r"step 'cumsum' in its forward, `cumsum`, is not known on grids; see": lambda net, x: x.cumsum(2),
-    r"step 'conv2d' in its forward, `conv2d`, is not known": lambda net, x: F.conv2d(x, net.conv.weight),
-    r"step 'foreign' .* is not known on grids: it is none of torch's functions": lambda net, x: foreign(x),
-    r"step 'getattr_1' in its forward, `getattr`, is not known": lambda net, x: x.data,
-    r"`avg_pool2d`, must have numbers as its options": lambda net, x: F.avg_pool2d(x, x.shape[2:]),
-    r"`interpolate`, must repeat pixels by whole factors": lambda net, x: F.interpolate(x, scale_factor=1.5),
-    r"`interpolate`, must not have `antialias`": lambda net, x: F.interpolate(
-        x, scale_factor=2, mode="bilinear", antialias=True
+ANYTHING = {
+    "a branch on values": lambda net, x: net.conv(x) if x.sum() > 0 else -x,
+    "without gradient": without_gradient,
+    "a derivative of its own": lambda net, x: Clamp.apply(net.conv(x)),
+    "the type of a value": lambda net, x: (
+        net.conv(x) if type(x) is torch.Tensor and isinstance(x, torch.Tensor) else -x
     ),
-    r"`cat`, must have `dim` 1, the channels, got 0": lambda net, x: torch.cat([x, x]),
-    r"`cat`, must have `dim` 1, the channels, got 3": lambda net, x: torch.cat([x, net.conv(x)], 3),
-    r"`cat`, joins images with what is none": lambda net, x: torch.cat([x, net.conv.weight], 1),
-    r"`softmax`, must have `dim` 1, the channels, got -1": lambda net, x: net.conv(x).softmax(-1),
-    r"child 'conv', Conv2d\(.* comes after a Flatten or its like": lambda net, x: net.conv(x.transpose(2, 3)),
-    r"child 'norm', BatchNorm2d\(.* must be called with one image and no more": lambda net, x: net.norm(input=x),
+    "flat is changed": flat_is_changed,
+    "image is changed": image_is_changed,
+    "random numbers": lambda net, x: (
+        x * float(torch.rand(1)) + torch.randn_like(x) * random.random() * np.random.rand()  # noqa: NPY002
+    ),
+    "tensors made": lambda net, x: net.conv(x) * torch.ones(2, 1, 1) + torch.arange(x.size(3)),
+    "kept": kept,
+    "listed": listed,
+    "modes": lambda net, x: F.dropout(x if net.training else net.conv(x), 0.5, net.conv.training),
+    "a loose tensor": lambda net, x: net.conv(x) * net.loose,
+    "several results": lambda net, x: (x, {"pooled": net.conv(x).mean((2, 3))}),
+    "along places": lambda net, x: net.conv(x).cumsum(2).roll(1, 3),
+    "functional": lambda net, x: F.conv2d(F.pad(x, (1, 0, 1, 0), "reflect"), net.conv.weight),
+    "by sizes": lambda net, x: F.interpolate(
+        F.avg_pool2d(net.conv(x), x.shape[2] // 2), size=x.shape[2:], mode="bilinear"
+    ),
+    "joined elsewhere": lambda net, x: torch.cat([torch.cat([x, net.conv(x)], 3), torch.cat([x, x], 3)]),
+    "parts of channels": lambda net, x: torch.mul(*net.conv(x).chunk(2, 1)) + x[:, :1, ::2, ::2].mean(),
+    "turned over": lambda net, x: net.conv(x.transpose(2, 3)),
+    "by keyword": lambda net, x: net.norm(input=net.conv(input=x)),
+    "values for places": lambda net, x: net.conv(x) + net.places + net.places[0, 0, 0],
+    "a sequence of channels": lambda net, x: x * net.line(x.mean((2, 3))[:, None]).transpose(1, 2)[..., None],
+    "shuffled": lambda net, x: F.pixel_shuffle(torch.cat([net.conv(x), x], 1), 2),
 }
 
 
-@fx.wrap
-def foreign(x):
-    return x
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("case", ANYTHING)
+def test_a_forward_may_do_anything(case, training):
+    torch.manual_seed(0)
+    network = (
+        Calls(
+            ANYTHING[case],
+            conv=conv(),
+            norm=nn.BatchNorm2d(2),
+            dropout=nn.Dropout(),
+            line=nn.Conv1d(1, 1, 3, padding=1),
+        )
+        .double()
+        .train(training)
+    )
+    network.loose, network.seen, network.places = torch.tensor(2.0), [], randn(1, 2, 4, 6)
+    ours, twin, images = from_torch(network), copy.deepcopy(network), randn(3, 2, 4, 6)
+    x, grid = nodes(images)
+    outs = []
+    for run in (lambda: ours(x, grid), lambda: twin(images)):
+        torch.manual_seed(1)
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        outs.append([as_nodes(out) for out in tree_leaves(run())])
+    for got, want in zip(*outs, strict=True):
+        assert torch.equal(got, want)
+    assert network.seen == []
+    assert not hasattr(network, "kept")
 
 
-@pytest.mark.parametrize("message", REFUSED)
-def test_what_is_not_understood_is_refused(message):
-    network = Calls(REFUSED[message], conv=conv(), norm=nn.BatchNorm2d(2), dropout=nn.Dropout())
-    network.loose = torch.tensor(2.0)
-    before = vars(network).copy()
-    with pytest.raises((ValueError, TypeError), match=message):
-        from_torch(network)
-    assert vars(network) == before
+class Frozen(nn.BatchNorm2d):
+    def train(self, mode=True):
+        return super().train(False)
 
 
-def test_what_would_be_lost_is_refused():
-    with pytest.raises(
-        TypeError, match=r"child 'conv' has a forward of its own, which its class does not know; subclass"
-    ):
-        from_torch(own(Calls(None, conv=conv())))
-    with pytest.raises(TypeError, match="child '0', a Frozen, overrides `train`, which would be lost"):
-        from_torch(nn.Sequential(Frozen(2)))
-    with pytest.raises(ValueError, match="`network` child 'grid' has a name that the result needs; rename it"):
-        from_torch(Calls(lambda net, x: net.grid(x), grid=conv()))
+class FrozenWhole(nn.Sequential):
+    def train(self, mode=True):
+        super().train(mode)
+        self[1].eval()
+        return self
 
 
-UNFIT = {
-    r"images on unequal grids meet, Grid\(.*shape=\(4, 6\).* and Grid\(.*shape=\(2, 3\)": lambda net, x: (
-        x + net.coarse(x)
-    ),
-    r"unequal grids meet, .*shape=\(4, 6\)": lambda net, x: torch.cat([x, net.coarse(x)], 1),
-    r"a tensor of shape \(1, 2, 4, 6\) meets images; it must have .* for each channel, shape \(1, c, 1, 1\)": (
-        lambda net, x: x + net.places
-    ),
-    r"a tensor of shape \(2,\) meets images": lambda net, x: net.coarse(x) + net.vector,
-    "a tensor for 3 images meets 2": lambda net, x: net.coarse(x) + net.three,
-}
+def test_modes_of_their_own_hooks_and_names_are_kept():
+    images = randn(2, 2, 4, 6)
+    for network in (nn.Sequential(conv(), Frozen(2)), FrozenWhole(conv(), nn.BatchNorm2d(2))):
+        ours = from_torch(network.double().train()).train()
+        assert ours.training
+        assert not ours.get_submodule("1").training
+        assert torch.equal(ours(*nodes(images)), as_nodes(network(images)))
+    network, calls = Calls(lambda net, x: net.grid(x) + net.skipped(x), grid=conv(), skipped=nn.Tanh()).double(), []
+    network.register_forward_hook(lambda module, args, out: calls.append(args[0].shape))
+    network.skipped.register_forward_pre_hook(lambda module, args: calls.append(module.training))
+    ours = from_torch(network)
+    want = network(images)
+    assert torch.equal(ours.eval()(*nodes(images)), as_nodes(want))
+    assert calls == [True, images.shape, False, images.shape]
+    assert ours.state_dict().keys() == network.state_dict().keys()
 
 
-@pytest.mark.parametrize("message", UNFIT)
-def test_what_does_not_fit_is_refused_at_the_first_call(message):
-    network = Calls(UNFIT[message], coarse=nn.Conv2d(2, 2, 2, 2)).double()
-    for name, shape in {"places": (1, 2, 4, 6), "vector": (2,), "three": (3, 2, 1, 1)}.items():
-        network.register_buffer(name, torch.ones(shape).double())
-    with pytest.raises(ValueError, match=message) as caught:
-        from_torch(network)(*nodes(randn(2, 2, 4, 6)))
-    assert "of the converted network, in the forward of ''" in caught.value.__notes__[0]
+def test_a_layer_in_a_list_is_converted_for_all_who_hold_it():
+    network = Calls(lambda net, x: net.held[0](net.held[0](x)), conv=conv()).double()
+    network.held = [network.conv]
+    ours, images = from_torch(network), randn(2, 2, 4, 6)
+    ours.conv.lowering = "message"
+    torch.testing.assert_close(ours(*nodes(images)), as_nodes(network(images)), **CLOSE)
+    assert {row.ran for row in explain_lowering(ours, *nodes(images))} == {"message"}
+    assert network.held[0] is network.conv
+    assert type(network.conv) is nn.Conv2d
 
 
-def test_images_of_unequal_size_are_not_flattened():
-    network = from_torch(Calls(lambda net, x: net.conv(x).flatten(1), conv=conv()).double())
-    with pytest.raises(ValueError, match=r"`structure` must hold grids of one shape here, got \(\(1, 2\), \(2, 2\)\)"):
-        network(randn(6, 2), Grid([(1, 2), (2, 2)]))
+def test_parameters_may_be_replaced():
+    ours, (x, grid) = (
+        from_torch(Calls(lambda net, x: net.conv(x) * net.scale, conv=conv()).double()),
+        nodes(randn(2, 2, 4, 6)),
+    )
+    with pytest.raises(AttributeError, match="scale"):
+        ours(x, grid)
+    ours.scale = nn.Parameter(torch.tensor(2.0))
+    first = ours(x, grid)
+    doubled = {name: 2 * value for name, value in ours.state_dict().items()}
+    swapped = torch.func.functional_call(ours, doubled, (x, grid))
+    torch.testing.assert_close(swapped, 4 * first, **CLOSE)
+    ours.conv.weight, ours.conv.bias = nn.Parameter(2 * ours.conv.weight), nn.Parameter(2 * ours.conv.bias)
+    for ours.conv.lowering in ("auto", "message"):
+        torch.testing.assert_close(ours(x, grid), 2 * first, **CLOSE)
+    assert ours.to("meta").conv.weight.is_meta
+    assert ours(x.to("meta"), grid.to("meta")).shape == first.shape
+
+
+def test_grids_of_unequal_size_whose_results_do_not_join():
+    for function in (lambda net, x: net.conv(x).flatten(1), lambda net, x: net.conv(x).sum()):
+        network = from_torch(Calls(function, conv=conv()).double())
+        with pytest.raises(
+            ValueError, match=r"`structure` must hold grids of one shape for this network, whose results do"
+        ):
+            network(randn(6, 2), Grid([(1, 2), (2, 2)]))
     with pytest.raises(ValueError, match="`structure` must have 2 axes, got a grid of 1"):
         network(randn(6, 2), Grid((6,)))

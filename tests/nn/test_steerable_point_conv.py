@@ -12,7 +12,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from graphgdl.domains import Grid
-from graphgdl.groups import SO, E, FieldType, frequency, scalars, trivial
+from graphgdl.groups import SO, FieldType, frequency, scalars, trivial
 from graphgdl.nn import SteerableConv, SteerablePointConv
 from graphgdl.testing import assert_contract, assert_equivariant
 
@@ -64,16 +64,31 @@ def test_the_law_says_what_moves():
     data = Data(x=torch.ones(2, 2), pos=torch.zeros(2, 2), edge_index=torch.tensor([[0], [1]]))
     for out, invariant in ((arrows, False), (ones, True), (scalars(2), True)):
         assert SteerablePointConv(arrows, out, radius=1.0).laws(data)[1].invariant == invariant
-    (nodes,) = SteerablePointConv(scalars(2), scalars(2), radius=1.0).laws(data)
-    assert nodes.statement == "permutations of the nodes"
+    plain = SteerablePointConv(scalars(2), scalars(2), radius=1.0).laws(data)
+    assert [law.statement for law in plain] == ["permutations of the nodes", "translations of the plane"]
 
 
-def test_permutations_and_translations():
-    layer = layer_of("O2")
+class Placed(Bent):
+    """The layer with one thing broken: it sees a little of where the points are."""
+
+    def forward(self, x, pos, edge_index):
+        return self.layer(x * (1 + 0.01 * pos[:, :1].sin()), pos, edge_index)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "no turns"])
+def test_translations_are_a_part_of_the_law(name):
+    layer = SteerablePointConv(scalars(2), scalars(3), 1.5).double() if name == "no turns" else layer_of(name)
     data = cloud(layer)
+    law = layer.laws(data)[1]
+    shift = torch.cat([torch.tensor([5.0, -2.0]).double(), law.group.identity()[2:]])
+    moved = law.group.act(shift, data)
+    torch.testing.assert_close(moved.pos, data.pos + torch.tensor([5.0, -2.0]).double())
+    torch.testing.assert_close(moved.x, data.x)
+    out = layer(data.x, data.pos, data.edge_index)
+    torch.testing.assert_close(layer(moved.x, moved.pos, moved.edge_index), out, rtol=1e-12, atol=1e-12)
+    how = "invariant" if law.invariant else "equivariant"
+    assert_contract(layer, data, twin=Placed(layer), group=law.group, law=how)
     assert assert_equivariant(layer, data) < 1e-12
-    moved = E(2).act(torch.tensor([[1, 0, 5], [0, 1, -2], [0, 0, 1]], dtype=torch.float64), data)
-    torch.testing.assert_close(layer(moved.x, moved.pos, moved.edge_index), layer(data.x, data.pos, data.edge_index))
 
 
 @pytest.mark.parametrize("name", ["C8", "SO2"])
@@ -164,6 +179,5 @@ def test_misuse_is_refused_by_name(message):
 
 def test_name():
     assert (
-        repr(layer_of("C6"))
-        == "SteerablePointConv(2 x trivial of Cyclic(1), 1 x regular of Cyclic(6), radius=1.5, rings=3)"
+        repr(layer_of("C6")) == "SteerablePointConv(2 scalar channels, 1 x regular of Cyclic(6), radius=1.5, rings=3)"
     )

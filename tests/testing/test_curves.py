@@ -317,7 +317,11 @@ def test_the_plot_shows_every_curve_and_its_floor() -> None:
             ValueError,
             "`x` must have `edge_weight`",
         ),
-        (lambda: measure(GridShifts(Grid((4,)))), ValueError, "`x` must have one row for each of the 4 nodes, got 5"),
+        (
+            lambda: measure(GridShifts(Grid((4,)))),
+            ValueError,
+            "`x` must have one row for each of the 4 nodes, got shape",
+        ),
         (lambda: measure(sizes=[]), ValueError, "`sizes` must hold at least one size, got none"),
         (lambda: measure(draws=0), ValueError, "`draws` must be at least 1, got 0; no draw proves nothing"),
         (lambda: measure(f=lambda x: 0 * x), ValueError, "`module` must not return zeros only"),

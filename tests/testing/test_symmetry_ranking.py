@@ -232,6 +232,18 @@ def test_a_curve_needs_a_size_and_a_draw() -> None:
         label_curve(x, torch.arange(6), Rotations(SO(2)), [0.0], draws=0)
 
 
+@pytest.mark.parametrize("shape", [(6, 4, 5), (6, 2, 4, 5)])
+def test_images_are_to_be_flattened(shape: tuple[int, ...]) -> None:
+    images = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    labels, path = torch.arange(6), GridRotations(Grid((4, 5)))
+    with pytest.raises(
+        ValueError, match=r"`x` must have one row for each of the 20 nodes, got .*`images.flatten\(1\)`"
+    ):
+        label_curve(images, labels, path, [0.1])
+    rows = images.flatten(1) if len(shape) == 3 else images.movedim(1, -1).flatten(1, -2)
+    assert label_curve(rows, labels, path, [0.1]).mean.isfinite().all()
+
+
 def digits(root: File, classes: tuple[int, ...], m: int) -> tuple[Tensor, Tensor]:
     """The first m digits of these classes: images (m, 784) in 0 .. 1, labels."""
 
