@@ -10,12 +10,12 @@ from torch import Tensor
 
 from graphgdl.ops.cpu import machine_code
 
-from . import llvm
 from .blocks import Blocks
 from .interpret import evaluate
 from .kernel import CompiledKernel, Values
+from .llvm import Printer
 from .node import Node
-from .schedule import Host, Kernel, Loop, Product, Step, schedule
+from .schedule import Host, Loop, Product, Step, schedule
 from .topology import Topology
 
 HALVES = {torch.float16: "f16", torch.bfloat16: "bf16"}
@@ -63,12 +63,7 @@ class Executable:
 
     def _compile(self) -> list[CompiledKernel]:
         kernels: list[CompiledKernel] = []
-        sources = (
-            source
-            for _, source in llvm.sources(
-                self.steps, self.inputs, machine_code.register_bits(), self.pieces, self.halves
-            )
-        )
+        bits = machine_code.register_bits()
         for step in self.steps:
             if isinstance(step, Host):
                 if step.node.space == "C" and step.node.op != "input" and all(a in self._fixed for a in step.node.args):
@@ -77,8 +72,9 @@ class Executable:
                     self._runs.append(partial(_host, step.node))
                 continue
             compiled: dict[int, CompiledKernel] = {}
-            for kernel in (s for s in step.steps if isinstance(s, Kernel)):
-                compiled[id(kernel)] = CompiledKernel(kernel, next(sources), self.pieces)
+            for kernel in step.kernels:
+                source = Printer(kernel, bits, self.pieces, self.halves).print()
+                compiled[id(kernel)] = CompiledKernel(kernel, source, self.pieces)
             kernels += compiled.values()
             self._runs += [Blocks(step, compiled, self.pieces)] if step.tiled else compiled.values()
         return kernels

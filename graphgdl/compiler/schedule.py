@@ -7,6 +7,7 @@ edges cut a loop into kernels that take turns with the products on a few whole r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -33,12 +34,23 @@ class Kernel:
         sweeps: what each sweep makes: reductions over the row, totals, and edge values to store.
         rows: node values to store that are computed from the reductions of the same row.
         adds: whether the reductions are added to what is there (a tile does not hold whole rows of this end).
+        memory: values that are in memory when it starts.
+        tile: the edge values, read or written, that lie by position in a tile and not by edge id.
+        shared: those of them that the rows of the other end read; the others need only live as long as a block.
     """
 
     end: str
     sweeps: list[list[Node]]
     rows: list[Node] = field(default_factory=list)
     adds: bool = False
+    memory: set[Node] = field(default_factory=set)
+    tile: set[Node] = field(default_factory=set)
+    shared: set[Node] = field(default_factory=set)
+
+    @property
+    def made(self) -> list[Node]:
+        """What it computes for others."""
+        return [r for sweep in self.sweeps for r in sweep] + self.rows
 
 
 @dataclass
@@ -46,6 +58,11 @@ class Product:
     """A product over edges: `mm` for each of them, or `mmt` summed over all."""
 
     node: Node
+
+    @property
+    def made(self) -> list[Node]:
+        """The product."""
+        return [self.node]
 
 
 @dataclass
@@ -71,8 +88,12 @@ class Loop:
     def shared(self) -> set[Node]:
         """The values of a tile that the rows of the other end read: those that live longer than a block."""
         tile = set(self.tile)
-        roots = [r for s in self.steps if isinstance(s, Kernel) and s.adds for sweep in s.sweeps for r in sweep]
-        return tile & set(topological(roots, tile))
+        return tile & set(topological([r for k in self.kernels if k.adds for r in k.made], tile))
+
+    @property
+    def kernels(self) -> list[Kernel]:
+        """The steps that are no products."""
+        return [s for s in self.steps if isinstance(s, Kernel)]
 
 
 Step = Host | Loop
@@ -91,6 +112,7 @@ def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, on
         Refused: the program needs more than row loops can do.
     """
     outputs = list(outputs)
+    known = set(known)
     done = set(known)
     need = topological(outputs, done)
     for node in need:
@@ -108,15 +130,17 @@ def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, on
         loop = _Loop(need, done, outputs, inline, one_sweep).build()
         if loop is not None:
             steps.append(loop)
-            for step in loop.steps:
-                if isinstance(step, Product):
-                    done |= {step.node} if step.node.op == "mmt" else set()
-                else:
-                    done |= {r for sweep in step.sweeps for r in sweep if r.space != "E"} | set(step.rows)
-            done |= set(loop.full)
+            done |= {n for part in loop.steps for n in part.made if n.space != "E"}.union(loop.full)
         if len(steps) == before:
             raise Refused("its steps cannot be put in order")
-    return _without_dead(steps, outputs)
+    steps = _without_dead(steps, outputs)
+    _place(steps, known)
+    return steps
+
+
+def kernels(steps: Iterable[Step]) -> list[Kernel]:
+    """Return all kernels, in order."""
+    return [kernel for step in steps if isinstance(step, Loop) for kernel in step.kernels]
 
 
 def on_host(node: Node) -> bool:
@@ -134,11 +158,24 @@ def _without_dead(steps: list[Step], outputs: list[Node]) -> list[Step]:
                 continue
             used |= set(step.node.args)
         else:
-            for part in step.steps:
-                roots = [part.node] if isinstance(part, Product) else [*part.rows, *(r for s in part.sweeps for r in s)]
-                used |= set(topological(roots))
+            used |= set(topological(n for part in step.steps for n in part.made))
         kept.append(step)
     return kept[::-1]
+
+
+def _place(steps: list[Step], known: set[Node]) -> None:
+    """Tell each kernel what is in memory when it starts, and where."""
+    memory = set(known)
+    for step in steps:
+        if isinstance(step, Host):
+            memory.add(step.node)
+            continue
+        tile, shared = set(step.tile), step.shared
+        for part in step.steps:
+            if isinstance(part, Kernel):
+                part.memory, part.tile, part.shared = set(memory), tile, shared
+            memory.update(part.made)
+        memory -= tile
 
 
 class _Loop:
@@ -222,53 +259,48 @@ class _Loop:
         steps: list[Kernel | Product] = []
         full = [r for r in roots if r.space == "E"]
         tile: list[Node] = []
-        stored: set[Node] = set()  # edge values in memory
-        finished: set[Node] = set()  # reductions of earlier kernels of this loop
+        self.stored: set[Node] = set()  # edge values in memory
+        self.finished: set[Node] = set()  # reductions of earlier kernels of this loop
         left = [r for r in roots if r.op != "mmt"]
         waiting = list(products)
         while left or waiting:
-            operands = [a for p in waiting for a in p.args if a.space == "E" and a not in stored and a not in self.done]
-            operands += [a for a in handed if a not in stored]
+            before, there = len(steps), self.stored | self.done
+            operands = [a for p in waiting for a in p.args if a.space == "E" and a not in there]
+            operands += [a for a in handed if a not in self.stored]
             wanted = [r for r in left if r.op not in REDUCTIONS or r.attr == self.end]
-            phase: dict[Node, int | None] = {}
-            now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r, self.inline) or r in stored]
-            now = [r for r in now if self._phase_of_root(r, phase, stored, finished) is not None]
+            self.phase: dict[Node, float] = {}
+            now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r, self.inline) or r in self.stored]
+            now = [r for r in now if self._phase_of_root(r) < math.inf]
             end = self.end
             if not now and not waiting:
                 end = "src" if self.end == "dst" else "dst"
                 now = [r for r in left if r.op in REDUCTIONS and r.attr == end]
-                phase = {}
             if now:
-                kernel = self._kernel(end, now, left, stored, finished, phase)
+                kernel = self._kernel(end, now, left)
                 steps.append(kernel)
-                for sweep in kernel.sweeps:
-                    for root in sweep:
-                        if root.space == "E":
-                            stored.add(root)
-                            if root not in full and root not in tile:
-                                (tile if root in every_operand else full).append(root)
-                        else:
-                            finished.add(root)
-                finished |= {
-                    n for n in self.row_level if all(a in finished or a in self.done or a.op == "const" for a in n.args)
-                }
-                left = [r for r in left if r not in finished and r not in stored]
-            progress = bool(now)
+                for root in (r for sweep in kernel.sweeps for r in sweep):
+                    if root.space != "E":
+                        self.finished.add(root)
+                    else:
+                        self.stored.add(root)
+                        if root not in full and root not in tile:
+                            (tile if root in every_operand else full).append(root)
+                there = self.finished | self.done
+                self.finished |= {n for n in self.row_level if all(a in there or a.op == "const" for a in n.args)}
+                left = [r for r in left if r not in self.finished and r not in self.stored]
             for product in list(waiting):
-                if all(a in stored or a in self.done or a.space != "E" for a in product.args):
+                if all(a in self.stored or a in self.done or a.space != "E" for a in product.args):
                     steps.append(Product(product))
                     waiting.remove(product)
-                    progress = True
                     if product.op == "mm":
-                        stored.add(product)
+                        self.stored.add(product)
                         tile.append(product)
-            if not progress:
+            if len(steps) == before:
                 raise Refused("the order of its edge products cannot be found")
         loop = Loop(steps, full, tile)
         if loop.tiled:
-            for step in steps:
-                if isinstance(step, Kernel) and step.end != self.end:
-                    step.adds = True
+            for kernel in loop.kernels:
+                kernel.adds = kernel.end != self.end
         return loop
 
     def _handed_over(self, roots: list[Node]) -> list[Node]:
@@ -282,49 +314,32 @@ class _Loop:
             return []
         return computed
 
-    def _phase_of_root(
-        self, root: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]
-    ) -> int | None:
-        args = root.args if root.space != "E" else (root,)
-        found = [self._phase(a, phase, stored, finished) for a in args]
-        return None if None in found else max((f for f in found if f is not None), default=0)
+    def _phase_of_root(self, root: Node) -> float:
+        return max(map(self._phase, root.args if root.space != "E" else [root]), default=0)
 
-    def _phase(self, node: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]) -> int | None:
-        """Return the sweep in which an edge value can be computed, None if not before a product."""
-        if node in self.done or node in stored or node in finished or node.op in ("const", "eid"):
+    def _phase(self, node: Node) -> float:
+        """Return the sweep in which an edge value can be computed: none, infinity, before a product that it needs."""
+        if node in self.done or node in self.stored or node in self.finished or node.op in ("const", "eid"):
             return 0
-        if node not in phase:
-            args = [self._phase(a, phase, stored, finished) for a in node.args]
-            if None in args or is_tiled(node, self.inline):
-                phase[node] = None
-            else:
-                latest = max((a for a in args if a is not None), default=0)
-                phase[node] = latest + 1 if node.op in REDUCTIONS else latest
-        return phase[node]
+        if node not in self.phase:
+            latest = math.inf if is_tiled(node, self.inline) else max(map(self._phase, node.args), default=0)
+            self.phase[node] = latest + (node.op in REDUCTIONS)
+        return self.phase[node]
 
-    def _kernel(
-        self,
-        end: str,
-        roots: list[Node],
-        left: list[Node],
-        stored: set[Node],
-        finished: set[Node],
-        phase: dict[Node, int | None],
-    ) -> Kernel:
-        sweeps: dict[int, list[Node]] = {}
+    def _kernel(self, end: str, roots: list[Node], left: list[Node]) -> Kernel:
+        if end != self.end:
+            return Kernel(end, [roots])
+        sweeps: dict[float, list[Node]] = {}
         for root in roots:
-            at = self._phase_of_root(root, phase, stored, finished) if end == self.end else 0
-            assert at is not None
-            sweeps.setdefault(at, []).append(root)
+            sweeps.setdefault(self._phase_of_root(root), []).append(root)
         ordered = [sweeps[k] for k in sorted(sweeps)]
-        if end == self.end:
-            self._keep_thin(ordered, [r for r in left if r not in roots], stored, phase, finished)
+        self._keep_thin(ordered, [r for r in left if r not in roots])
         mine = {r for sweep in ordered for r in sweep}
         rows: list[Node] = []
         for node in self.need:
-            if node in self.row_level and node.op not in REDUCTIONS and node not in finished and end == self.end:
+            if node in self.row_level and node.op not in REDUCTIONS and node not in self.finished:
                 below = {r for r in topological([node], self.done) if r.op in REDUCTIONS}
-                if below <= mine | finished and below & mine and self._used_outside(node):
+                if below <= mine | self.finished and below & mine and self._used_outside(node):
                     rows.append(node)
         return Kernel(end, ordered, rows)
 
@@ -334,14 +349,7 @@ class _Loop:
             return True
         return any((u.space != "E" and u not in self.row_level) or u.op == "gather" for u in self.users.get(node, []))
 
-    def _keep_thin(
-        self,
-        sweeps: list[list[Node]],
-        later: list[Node],
-        stored: set[Node],
-        phase: dict[Node, int | None],
-        finished: set[Node],
-    ) -> None:
+    def _keep_thin(self, sweeps: list[list[Node]], later: list[Node]) -> None:
         """Store the costly thin values that another sweep or a later kernel reads too, where they are first computed."""
         uses: dict[Node, set[int]] = {}
         groups = [*sweeps, later]
@@ -350,19 +358,23 @@ class _Loop:
             stack = [a for r in group for a in (r.args if r.space != "E" else (r,))]
             while stack:
                 node = stack.pop()
-                if node in seen or node in self.done or node in stored or node.space != "E":
+                if node in seen or node in self.done or node in self.stored or node.space != "E":
                     continue
                 seen.add(node)
-                if node.numel <= THIN and costly(node, self.done | stored):
+                if node.numel <= THIN and costly(node, self.done | self.stored):
                     uses.setdefault(node, set()).add(number)
                     if number == len(groups) - 1:
                         continue  # the later kernel reads it from memory: what is below it is not computed again
                 if node.op != "gather":
                     stack += node.args
         for node in sorted(uses, key=lambda n: n.id):
-            at = self._phase(node, phase, stored, finished)
             first = min(uses[node])
-            if at is not None and len(uses[node]) > 1 and first < len(sweeps) and node not in sweeps[first]:
+            if (
+                self._phase(node) < math.inf
+                and len(uses[node]) > 1
+                and first < len(sweeps)
+                and node not in sweeps[first]
+            ):
                 sweeps[first].insert(0, node)
 
 
