@@ -121,27 +121,6 @@ def launch(source: Source, lanes: Lanes, loops: Loops, arrays: dict[Node, Tensor
     return totals
 
 
-def combine(
-    node: Node, partial: Tensor, peaks: Tensor | None, ptr: Tensor, rows: Tensor, out: Tensor, adds: bool
-) -> None:
-    """Reduce the pieces of each cut row, in order, into its row of `out`."""
-    triton = require_triton()
-    from . import triton_device
-
-    block = min(1024, triton.next_power_of_2(node.numel))
-    triton_device.combine[(len(rows), triton.cdiv(node.numel, block))](
-        partial,
-        partial if peaks is None else peaks,
-        ptr,
-        rows,
-        out,
-        F=node.numel,
-        BLOCK=block,
-        OP="adds" if adds else node.op,
-        INDEX=index_type(max(partial.numel(), out.numel()) >= 2**31),
-    )
-
-
 def index_type(wide: bool) -> Any:
     """Return Triton's type of offsets."""
     import triton.language as tl

@@ -69,8 +69,6 @@ class Values:
 
     Args:
         kernel: what is printed.
-        memory: values that are in memory when the kernel starts.
-        tile: the edge values, read or written, that lie by position in the tile and not by edge id.
         axes: the feature axes; they outlive a failed attempt.
 
     Attributes:
@@ -82,8 +80,8 @@ class Values:
         wide: bytes of the greatest kind of number.
     """
 
-    def __init__(self, kernel: Kernel, memory: set[Node], tile: set[Node], axes: Axes) -> None:
-        self.kernel, self.memory, self.tile, self.axes = kernel, memory, tile, axes
+    def __init__(self, kernel: Kernel, axes: Axes) -> None:
+        self.kernel, self.axes = kernel, axes
         self.arrays: list[Node] = []
         self.lines: list[list[str]] = [[], [], []]
         self.written: dict[Node, int] = {}
@@ -103,7 +101,7 @@ class Values:
         op = node.op
         if op == "const":
             return self._const(node)
-        if node in self.memory or node in self.written or op in ("input", "table"):
+        if node in self.kernel.memory or node in self.written or op in ("input", "table"):
             return self._read(node, index, guards)
         if op in _VIEWS:
             return self.value(node.args[0], viewed(node, index, self.axes, self._entry), guards)
@@ -295,7 +293,7 @@ class Values:
         """Return the row of an edge value, or of the other end's value, at this edge."""
         if where == "col":
             return self._header("col")
-        if node not in self.tile:
+        if node not in self.kernel.tile:
             return self._header("edge")
         if self.kernel.adds:
             return f"({self._header('pos')} - first)"
