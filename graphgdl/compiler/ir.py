@@ -5,12 +5,26 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Hashable, Iterable, Sequence
+from functools import reduce
+from itertools import accumulate, pairwise
 from typing import Any
 
 from .node import COMPARISONS, POINTWISE, Node, Shape, broadcast, covers, hoistable, is_zero, join
 
-_NUMBERS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv}
+_ARITHMETIC = {  # what it does to numbers, and the number that changes nothing
+    "add": (operator.add, 0),
+    "sub": (operator.sub, 0),
+    "mul": (operator.mul, 1),
+    "div": (operator.truediv, 1),
+}
 _REASSOCIABLE = ("add", "mul", "maximum", "minimum", "and", "or", "eq", "ne")
+
+
+def same(x: Node) -> float | bool | None:
+    """Return the number that `x` is everywhere by construction, None if there is none."""
+    if x.op == "expand":
+        return same(x.args[0])
+    return x.attr if x.op == "const" else None
 
 
 class Program:
@@ -93,53 +107,37 @@ class Program:
 
     def _simplified(self, op: str, args: tuple[Node, ...], dtype: str | None) -> Node | None:
         """Return a simpler equal node (exactly equal for finite values), or None."""
-        value: list[Any] = [a.attr if a.op == "const" else None for a in args]
         if op == "cast":
             return args[0] if args[0].dtype == dtype else None
-        if op == "stop" and args[0].op in ("stop", "const"):
-            return args[0]
-        if op in ("add", "mul") and value[0] is not None:
-            args, value = args[::-1], value[::-1]
-        if (
-            (op == "mul" and value[1] == 1)
-            or (op == "div" and value[1] == 1)
-            or (op in ("add", "sub") and value[1] == 0)
-        ):
-            return args[0]
-        if op == "mul" and value[1] == -1:
-            return self.pw("neg", args[0])
-        if op in _NUMBERS and all(v is not None for v in value) and args[0].dtype == args[1].dtype:
-            return None if op == "div" and value[1] == 0 else self.const(_NUMBERS[op](*value), args[0].dtype)
-        if op == "neg" and args[0].op == "neg":
-            return args[0].args[0]
-        if op == "neg" and value[0] is not None:
-            return self.const(-value[0], args[0].dtype)
+        if op == "stop":
+            return args[0] if args[0].op in ("stop", "const") else None
+        numbers: list[Any] = [same(a) for a in args]
+        if op == "neg":
+            if numbers[0] is not None:
+                return self.full(-numbers[0], args[0])
+            return args[0].args[0] if args[0].op == "neg" else None
+        if op not in _ARITHMETIC:
+            return None
+        compute, unit = _ARITHMETIC[op]
+        if None not in numbers and args[0].dtype == args[1].dtype and not (op == "div" and numbers[1] == 0):
+            return self.filled(compute(*numbers), join(args), broadcast(*(a.shape for a in args)), args[0].dtype)
+        for x, y in (args, args[::-1]) if op in _REASSOCIABLE else (args,):
+            if not covers((y, x)):
+                continue
+            if same(y) == unit:
+                return x
+            if op == "mul" and same(y) == -1:
+                return self.pw("neg", x)
+            # zeros from the derivative of a slice or of a constant branch: no number is lost but 0 * inf
+            if op == "mul" and same(y) == 0:
+                return self.full(0.0, x)
         if op == "add" and args[1].op == "neg":
             return self.pw("sub", args[0], args[1].args[0])
-        if op == "mul":
-            # zeros from the derivative of a slice or of a constant branch: no number is lost but 0 * inf
-            if value[1] == 0:
-                return self.full(0.0, args[0])
-            if args[0].op == "expand" and args[0].args[0].op == "const" and args[0].args[0].attr == 1 and covers(args):
-                return args[1]
-            if (
-                args[1].op == "expand"
-                and args[1].args[0].op == "const"
-                and args[1].args[0].attr == 1
-                and covers(args[::-1])
-            ):
-                return args[0]
-        if op == "add":
-            if is_zero(args[0]) and covers(args):
-                return args[1]
-            if is_zero(args[1]) and covers(args[::-1]):
-                return args[0]
         return None
 
-    def full(self, value: float, like: Node, dtype: str | None = None) -> Node:
+    def full(self, value: float, like: Node) -> Node:
         """Return `value` in the shape and space of `like`."""
-        constant = self.const(value, dtype or like.dtype)
-        return self.node("expand", (constant,), like.shape, like.space, like.shape, constant.dtype)
+        return self.filled(value, like.space, like.shape, like.dtype)
 
     def filled(self, value: float, space: str, shape: Shape, dtype: str) -> Node:
         """Return a value that is the same number everywhere."""
@@ -155,8 +153,8 @@ class Program:
             x = x.args[0]
         if x.shape == shape:
             return x
-        if x.op == "expand" and x.args[0].op == "const":
-            return self.filled(x.args[0].attr, x.space, shape, x.dtype)
+        if (number := same(x)) is not None:
+            return self.filled(number, x.space, shape, x.dtype)
         if math.prod(shape) != x.numel:
             raise ValueError(f"`view` of {x} to {shape}")
         return self.node("view", (x,), shape, x.space, shape, x.dtype)
@@ -166,14 +164,10 @@ class Program:
         shape, space = tuple(shape), space or x.space
         if x.shape == shape and x.space == space:
             return x
-        if x.op == "const":
-            return self.filled(x.attr, space, shape, x.dtype)
+        if (number := same(x)) is not None:
+            return self.filled(number, space, shape, x.dtype)
         if x.op == "expand":
-            return (
-                self.expand(x.args[0], shape, space)
-                if x.args[0].shape
-                else self.filled(x.args[0].attr, space, shape, x.dtype)
-            )
+            return self.expand(x.args[0], shape, space)
         x = self.view(x, (1,) * (len(shape) - len(x.shape)) + x.shape)
         return self.node("expand", (x,), shape, space, shape, x.dtype)
 
@@ -183,7 +177,7 @@ class Program:
             perm, x = tuple(x.attr[p] for p in perm), x.args[0]
         if tuple(perm) == tuple(range(len(perm))):
             return x
-        if sum(d != 1 for d in x.shape) <= 1 or (x.op == "expand" and x.args[0].op == "const"):
+        if sum(d != 1 for d in x.shape) <= 1 or same(x) is not None:
             return self.view(x, tuple(x.shape[p] for p in perm))
         return self.node("permute", (x,), tuple(perm), x.space, tuple(x.shape[p] for p in perm), x.dtype)
 
@@ -195,8 +189,8 @@ class Program:
             return x
         if x.op == "take" and x.attr[0] == axis:
             return self.take(x.args[0], axis, (x.attr[1][p] for p in positions))
-        if x.op == "expand" and x.args[0].op == "const":
-            return self.filled(x.args[0].attr, x.space, shape, x.dtype)
+        if (number := same(x)) is not None:
+            return self.filled(number, x.space, shape, x.dtype)
         if x.op == "gather":
             return self.gather(self.take(x.args[0], axis, positions), x.attr)
         if x.op == "mm" and axis == len(x.shape) - 1:
@@ -217,10 +211,9 @@ class Program:
             return parts[0]
         space = join(parts)
         parts = [self.expand(p, p.shape, space) for p in parts]
-        if all(is_zero(p) for p in parts):
-            shape = (*parts[0].shape[:axis], sum(p.shape[axis] for p in parts), *parts[0].shape[axis + 1 :])
-            return self.filled(0.0, space, shape, parts[0].dtype)
         shape = (*parts[0].shape[:axis], sum(p.shape[axis] for p in parts), *parts[0].shape[axis + 1 :])
+        if all(is_zero(p) for p in parts):
+            return self.filled(0.0, space, shape, parts[0].dtype)
         return self.node("cat", tuple(parts), axis, space, shape, parts[0].dtype)
 
     def sum(self, x: Node, axes: Iterable[int], keepdim: bool = False) -> Node:
@@ -247,8 +240,9 @@ class Program:
         """Copy each node's row to its edges; `end` is 'src' or 'dst'."""
         if x.op == "view":
             return self.view(self.gather(x.args[0], end), x.shape)
-        if x.op == "expand" and x.args[0].space == "C":
-            return self.node("expand", x.args, x.attr, "E", x.shape, x.dtype)
+        made_of = x.args[0] if x.op == "expand" else x
+        if made_of.space == "C":
+            return self.expand(made_of, x.shape, "E")
         return self.node("gather", (x,), end, "E", x.shape, x.dtype)
 
     def reduce(self, x: Node, end: str, space: str) -> Node:
@@ -302,22 +296,13 @@ class Program:
         if x.space == "E":
             last = len(x.shape) - 1
             if x.op == "cat" and x.attr == last and any(hoistable(p) for p in x.args):
-                total, start = None, 0
-                for part in x.args:
-                    product = self.mm(part, self.take(w, 0, range(start, start + part.shape[-1])))
-                    total = product if total is None else self.pw("add", total, product)
-                    start += part.shape[-1]
-                assert total is not None
-                return total
+                bounds = pairwise(accumulate((part.shape[-1] for part in x.args), initial=0))
+                return self._added(self.mm(p, self.take(w, 0, range(*bound))) for p, bound in zip(x.args, bounds))
             if x.op in ("add", "sub") and all(a.shape == x.shape and hoistable(a) for a in x.args):
                 return self.pw(x.op, self.mm(x.args[0], w), self.mm(x.args[1], w))
             if k <= 4:
-                total = None
-                for a in range(k):
-                    product = self.pw("mul", self.take(x, last, [a]), self.view(self.take(w, 0, [a]), (m,)))
-                    total = product if total is None else self.pw("add", total, product)
-                assert total is not None
-                return total
+                rows = (self.view(self.take(w, 0, [a]), (m,)) for a in range(k))
+                return self._added(self.pw("mul", self.take(x, last, [a]), row) for a, row in enumerate(rows))
             if m <= 2:
                 columns = [
                     self.sum(self.pw("mul", x, self.view(self.take(w, 1, [b]), (k,))), [last], keepdim=True)
@@ -325,6 +310,9 @@ class Program:
                 ]
                 return self.cat(columns, last)
         return self.node("mm", (x, w), None, x.space, (*x.shape[:-1], m), x.dtype)
+
+    def _added(self, terms: Iterable[Node]) -> Node:
+        return reduce(lambda a, b: self.pw("add", a, b), terms)
 
     def mmt(self, x: Node, y: Node) -> Node:
         """Sum x^T y over rows and leading features: x (..., k), y (..., m) -> C (k, m)."""

@@ -172,7 +172,7 @@ class Values:
 
     def _gather(self, node: Node, lanes: Lanes) -> Vector:
         x = node.args[0]
-        if node.attr == self.end or x.op == "const":
+        if node.attr == self.end:
             return self._at(x, lanes)
         self.arrays.prefetch(x, lanes)
         return self.code.load(self.arrays.pointer(x), self.arrays.offset(x), lanes, self.arrays.kind(x), EDGE)

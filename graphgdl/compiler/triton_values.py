@@ -109,7 +109,7 @@ class Values:
             x = node.args[0]
             if node.attr == self.kernel.end:
                 return self.value(x, index, guards)
-            return self._const(x) if x.op == "const" else self.load(x, "col", index, guards, EDGE)
+            return self.load(x, "col", index, guards, EDGE)
         if op == "eid":
             return self.edge_id()
         if op == "cat":
