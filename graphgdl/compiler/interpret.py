@@ -17,7 +17,6 @@ _POINTWISE: dict[str, Callable[..., Tensor]] = {  # where torch has another name
     "div": torch.true_divide,
     "and": torch.logical_and,
     "or": torch.logical_or,
-    "not": torch.logical_not,
     "stop": lambda x: x,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Any
@@ -92,6 +92,8 @@ class Program:
         """Apply a pointwise op; features broadcast, aligned at the right."""
         if len(args) != POINTWISE[op]:
             raise ValueError(f"`{op}` takes {POINTWISE[op]} arguments, got {len(args)}")
+        if op in _COMPOSED:
+            return _COMPOSED[op](self, *args)
         folded = self._simplified(op, args, dtype)
         if folded is not None:
             return folded
@@ -335,3 +337,15 @@ class Program:
                 outer = self.pw("mul", self.view(x, (x.shape[-1], 1)), self.view(y, (1, y.shape[-1])))
                 return self.total(outer)
         return self.node("mmt", (x, y), None, "C", (x.shape[-1], y.shape[-1]), x.dtype)
+
+
+def _sign(p: Program, x: Node) -> Node:
+    above, below = (p.pw(op, x, p.const(0.0, x.dtype)) for op in ("gt", "lt"))
+    return p.pw("sub", p.pw("cast", above, dtype=x.dtype), p.pw("cast", below, dtype=x.dtype))
+
+
+_COMPOSED: dict[str, Callable[[Program, Node], Node]] = {  # pointwise ops of others, which printers need not know
+    "not": lambda p, x: p.pw("eq", x, p.const(False, "bool")),
+    "rsqrt": lambda p, x: p.pw("div", p.const(1.0, x.dtype), p.pw("sqrt", x)),
+    "sign": _sign,
+}

@@ -11,7 +11,7 @@ from .llvm_reductions import Reduction
 from .llvm_values import Values
 from .llvm_vectors import EDGE, ENTRY, ROW, TYPES, Builder, Vector, literal
 from .node import REDUCTIONS, Node
-from .schedule import Kernel
+from .schedule import Kernel, counts
 
 SYMBOL = "rows"
 
@@ -119,7 +119,7 @@ class Printer:
         """Return one pass over the edges of a row, and what is done before and after it."""
         code, values, position = self.code, self.values, f"%{name}.q"
         values.begin_sweep(position)
-        reductions = {r: Reduction(values, r) for r in roots if r.space != "E" and not _is_count(r)}
+        reductions = {r: Reduction(values, r) for r in roots if r.space != "E" and not counts(r)}
         stored = [r for r in roots if r.space == "E"]
         for root in stored:
             for lanes in values.chunks(root):
@@ -174,8 +174,3 @@ class Printer:
         degree = self.code.let(ROW, f"sitofp i64 %degree to {type_}")
         times = literal(root.args[0].args[0].attr, root.dtype)
         return Vector(self.code.let(ROW, f"fmul {type_} {degree}, {times}"), 1, root.dtype, ROW)
-
-
-def _is_count(root: Node) -> bool:
-    x = root.args[0]
-    return root.op == "reduce" and x.op == "expand" and x.args[0].op == "const"

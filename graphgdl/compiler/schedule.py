@@ -143,6 +143,12 @@ def kernels(steps: Iterable[Step]) -> list[Kernel]:
     return [kernel for step in steps if isinstance(step, Loop) for kernel in step.kernels]
 
 
+def counts(root: Node) -> bool:
+    """Whether a root sums a constant: a multiple of the row's number of edges."""
+    x = root.args[0]
+    return root.op == "reduce" and x.op == "expand" and x.args[0].op == "const"
+
+
 def on_host(node: Node) -> bool:
     """Whether torch computes the node outside of loops."""
     return node.space != "E" and not any(a.space == "E" for a in node.args)

@@ -87,12 +87,6 @@ def first(x, edge, axis: tl.constexpr):
 
 
 @triton.jit
-def sign(x):
-    """Return -1, 0 or 1."""
-    return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
-
-
-@triton.jit
 def uniform(seed, stream: tl.constexpr, row, feature):
     """Return numbers in [0, 1) of the counter-based generator, bit by bit those of `interpret.uniform`."""
     low = (seed & 0xFFFFFFFF).to(tl.uint32)

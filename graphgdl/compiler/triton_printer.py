@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .node import Node
-from .schedule import Kernel
+from .schedule import Kernel, counts
 from .tape import Refused
 from .triton_index import Axes, Digit, Index, Split, flat, number, power_of_two, spread
 from .triton_values import EDGE, ENTRY, ROW, TYPES, Value, Values
@@ -142,13 +142,13 @@ class Printer:
             if root.space == "E":
                 for part, index, place in self._parts(root, root):
                     values.store(root, "edge", place, values.value(part, index), EDGE)
-            elif not _counts(root):
+            elif not counts(root):
                 for part, index, place in self._parts(root, root.args[0]):
                     finished += self._reduction(root, part, index, place, starts, after)
         loop = values.take(EDGE)
         before = starts + values.take(ROW)
         values.lines[ROW] = after
-        for root in (r for r in roots if r.space != "E" and _counts(r)):
+        for root in (r for r in roots if r.space != "E" and counts(r)):
             index = self.axes.of(root, root.shape)
             text = f"(end_ - begin_).to({TYPES[root.dtype]}) * {values.value(root.args[0], index).text}"
             finished.append((root, index, Value(values.let(ROW, text), root.dtype, ROW, frozenset())))
@@ -221,9 +221,3 @@ class Printer:
             old = self.values.load(root, "row", place, (), ROW)
             value = replace(value, text=f"{value.text} + {old.text}")
         self.values.store(root, "lane" if self.pieces else "row", place, value, ROW)
-
-
-def _counts(root: Node) -> bool:
-    """Whether the root sums a constant: a multiple of the row's number of edges."""
-    x = root.args[0]
-    return root.op == "reduce" and x.op == "expand" and x.args[0].op == "const"

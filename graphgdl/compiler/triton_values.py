@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .node import REDUCTIONS, Node
+from .node import POINTWISE, REDUCTIONS, Node
 from .schedule import Kernel
 from .tape import Refused
 from .triton_index import (
@@ -34,23 +34,11 @@ from .triton_index import (
 TYPES = {"f32": "tl.float32", "f64": "tl.float64", "i32": "tl.int32", "bool": "tl.int1"}
 ENTRY, ROW, EDGE = 0, 1, 2
 MAX_ELEMENTS = 16384  # of one tensor with one lane
-_INFIX = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "div": "/",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-}
-_LOGIC = {"and": "&", "or": "|"}
-_BUILTIN = {"exp": "tl.exp", "log": "tl.log", "sin": "tl.sin", "cos": "tl.cos", "erf": "tl.erf", "sqrt": "tl.sqrt"}
-_BUILTIN |= {"rsqrt": "tl.rsqrt", "floor": "tl.floor", "abs": "tl.abs", "sigmoid": "tl.sigmoid", "where": "tl.where"}
-_DEVICE = {"log1p", "expm1", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "pow", "atan2", "sign"}
-_DEVICE |= {"maximum", "minimum"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|"}
+_INFIX |= {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+_BUILTIN = {"exp", "log", "sin", "cos", "erf", "sqrt", "floor", "abs", "sigmoid", "where"}  # the rest: triton_device
+_TEXTS = {op: f"{'tl' if op in _BUILTIN else 'device'}.{op}({', '.join(['{}'] * n)})" for op, n in POINTWISE.items()}
+_TEXTS |= {op: f"{{}} {sign} {{}}" for op, sign in _INFIX.items()} | {"neg": "-{}", "stop": "{}"}
 _VIEWS = ("view", "expand", "permute", "take")
 
 
@@ -141,26 +129,11 @@ class Values:
 
     def _instruction(self, node: Node, args: list[str], values: list[Value]) -> str:
         op, kind = node.op, node.dtype
-        if op == "stop":
-            return args[0]
-        if op in _INFIX:
-            left, right = args
-            if values[0].kind == "bool" and op in ("eq", "ne"):
-                return f"{left} ^ {right}" if op == "ne" else f"({left} ^ {right}) == 0"
-            return f"{left} {_INFIX[op]} {right}"
-        if op in _LOGIC:
-            return f"{args[0]} {_LOGIC[op]} {args[1]}"
-        if op == "not":
-            return f"{args[0]} == 0"
-        if op == "neg":
-            return f"-{args[0]}"
         if op == "cast":
             return f"{args[0]} != 0" if kind == "bool" else f"{args[0]}.to({TYPES[kind]})"
-        if op in _BUILTIN:
-            return f"{_BUILTIN[op]}({', '.join(args)})"
-        if op in _DEVICE:
-            return f"device.{op}({', '.join(args)})"
-        raise Refused(f"`{op}` on {kind} has no kernel")
+        if op in ("eq", "ne") and values[0].kind == "bool":
+            return f"({' ^ '.join(args)}) {'==' if op == 'eq' else '!='} 0"
+        return _TEXTS[op].format(*args)
 
     def _cat(self, node: Node, index: Index, guards: Guards) -> Value:
         """Join the pieces of a concatenation, each read only where it is."""
