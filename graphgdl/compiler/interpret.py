@@ -54,7 +54,6 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
     if op == "cast":
         return args[0].to(DTYPES[node.dtype])
     if op in POINTWISE:
-        args = [_aligned(a, source, node) for a, source in zip(args, node.args)]
         return (_POINTWISE.get(op) or getattr(torch, op))(*args)
     if op == "const":
         return torch.tensor(attr, dtype=DTYPES[node.dtype], device=device)
@@ -66,8 +65,7 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
         if node.space == "C":
             return args[0].expand(node.shape)
         assert edges is not None
-        x = _aligned(args[0], node.args[0], node)
-        return x.expand(edges.rows(node.space), *node.shape)
+        return args[0].expand(edges.rows(node.space), *node.shape)
     if op == "permute":
         return args[0].permute(*range(base), *(p + base for p in attr))
     if op == "take":
@@ -117,13 +115,6 @@ def outer_sum(x: Tensor, y: Tensor) -> Tensor:
     a, b = (t[:cut].reshape(count, rows, t.shape[1]) for t in (x, y))
     found = torch.bmm(a.transpose(1, 2), b).sum(0)
     return found if cut == x.shape[0] else found + outer_sum(x[cut:], y[cut:])
-
-
-def _aligned(value: Tensor, source: Node, target: Node) -> Tensor:
-    """Give a value as many feature axes as its user has."""
-    if source.space == "C" or len(source.shape) == len(target.shape):
-        return value
-    return value.reshape(value.shape[:1] + (1,) * (len(target.shape) - len(source.shape)) + source.shape)
 
 
 def _row_reduction(node: Node, x: Tensor, edges: Edges) -> Tensor:

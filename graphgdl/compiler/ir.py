@@ -264,14 +264,10 @@ class Program:
 
     def rmax(self, x: Node, end: str, space: str) -> Node:
         """Return the greatest value over each node's edges, 0 where there is none."""
-        if x.op == "view":
-            return self.view(self.rmax(x.args[0], end, space), x.shape)
         return self.node("rmax", (x,), end, space, x.shape, x.dtype)
 
     def rarg(self, x: Node, end: str, space: str) -> Node:
         """Return the edge id of the first greatest value over each node's edges, -1 where there is none."""
-        if x.op == "view":
-            return self.view(self.rarg(x.args[0], end, space), x.shape)
         return self.node("rarg", (x,), end, space, x.shape, "i32")
 
     def total(self, x: Node) -> Node:
@@ -291,8 +287,6 @@ class Program:
         k, m = w.shape
         if x.space == "E" and x.op == "gather":  # one product per node instead of one per edge
             return self.gather(self.mm(x.args[0], w), x.attr)
-        if x.op == "neg":
-            return self.pw("neg", self.mm(x.args[0], w))
         if is_zero(x):
             return self.filled(0.0, x.space, (*x.shape[:-1], m), x.dtype)
         if x.space == "E":
@@ -324,8 +318,6 @@ class Program:
             for swap, (a, b) in ((False, (x, y)), (True, (y, x))):
                 if a.op == "gather":
                     found = self.mmt(a.args[0], self.reduce(b, a.attr, a.args[0].space))
-                elif a.op == "neg":
-                    found = self.pw("neg", self.mmt(a.args[0], b))
                 elif a.op == "cat" and any(hoistable(p) for p in a.args):
                     found = self.cat([self.mmt(p, b) for p in a.args], 0)
                 elif a.op in ("add", "sub") and all(p.shape == a.shape and hoistable(p) for p in a.args):
