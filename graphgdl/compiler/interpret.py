@@ -55,9 +55,7 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
         return args[0].to(DTYPES[node.dtype])
     if op in POINTWISE:
         return (_POINTWISE.get(op) or getattr(torch, op))(*args)
-    if op == "const":
-        return torch.tensor(attr, dtype=DTYPES[node.dtype], device=device)
-    if op == "table":
+    if op in ("const", "table"):
         return torch.tensor(attr, dtype=DTYPES[node.dtype], device=device).view(node.shape)
     if op == "view":
         return args[0].reshape(args[0].shape[:base] + node.shape)
@@ -77,13 +75,10 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
         return args[0].index_select(axis + base, _positions(positions, args[0].device))
     if op == "cat":
         return torch.cat(args, attr + base)
-    if op == "sum":
-        return args[0].sum([a + base for a in attr])
-    if op == "amax":
-        return args[0].amax([a + base for a in attr])
+    if op in ("sum", "amax"):
+        return getattr(torch, op)(args[0], [a + base for a in attr])
     if op == "mm":
-        x, w = args
-        return x @ w
+        return args[0] @ args[1]
     if op == "mmt":
         x, y = args
         return outer_sum(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]))

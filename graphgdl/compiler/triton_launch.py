@@ -61,8 +61,7 @@ class Blocks:
 
 def blocks(source: Source, long: bool) -> list[Blocks]:
     """Return shapes of a program to try, from the largest: the first that keeps its tensors in registers is launched."""
-    words = (2 * source.widest + source.held) * source.wide // 4
-    warps = 4
+    words, warps = source.words, 4
     while warps < 16 and words > 32 * warps * REGISTERS:
         warps *= 2
     lanes = 1

@@ -27,17 +27,13 @@ class Source:
         text: a module with the function `kernel`.
         arrays: nodes whose arrays the function takes after the header, in order.
         totals: those of them that hold one row per program.
-        widest: elements per lane of its greatest tensor.
-        held: elements per lane of all its accumulators.
-        wide: bytes of its greatest kind of number.
+        words: of 32 bits that a lane holds: two tensors as large as the greatest, and all accumulators.
     """
 
     text: str
     arrays: list[Node]
     totals: list[Node]
-    widest: int
-    held: int
-    wide: int
+    words: int
 
 
 class Printer:
@@ -84,7 +80,8 @@ class Printer:
             body += [*chunk, *(["tl.debug_barrier()"] if sweep in values.fences else [])]
         totals = [r for roots in self.kernel.sweeps for r in roots if r.op == "total"]
         text = self._frame(body, bool(totals))
-        return Source(text, values.arrays, totals, values.widest, self.held, values.wide)
+        words = (2 * values.widest + self.held) * values.wide // 4
+        return Source(text, values.arrays, totals, words)
 
     def _frame(self, body: list[str], totals: bool) -> str:
         """Return the module: arguments, axes, what is known at entry, the rows of a program, and what is done for them."""
