@@ -51,8 +51,7 @@ class Executable:
         self._runs: list[Run] = []
         kernels = self._compile()
         self._ends = sorted({k.kernel.end for k in kernels if not k.kernel.adds})
-        self._in_pieces: Executable | None = None
-        self._reading: dict[tuple[str, ...], Executable] = {}  # by the kinds of the inputs
+        self._forms: dict[tuple[bool, tuple[str, ...]], Executable] = {}  # of other pieces, and kinds of inputs
         # what others than kernels read, or nobody
         self._whole = {a for s in self.steps if isinstance(s, Host) for a in s.node.args}.union(self.outputs)
         products = [p.node for s in self.steps if isinstance(s, Loop) for p in s.steps if isinstance(p, Product)]
@@ -85,22 +84,21 @@ class Executable:
             values = [v.float() if n in self._whole and v.dtype in HALVES else v for n, v in zip(self.inputs, values)]
             halves = {n: HALVES[v.dtype] for n, v in zip(self.inputs, values) if v.dtype in HALVES}
             if halves != self.halves:
-                return self._that_reads(halves)(graph, values)
+                return self._form(self.pieces, halves)(graph, values)
         if self._may_cut and graph.has_hub(self._ends):
-            if self._in_pieces is None:
-                self._in_pieces = Executable(self.inputs, self.outputs, self.inline, True, self.halves)
-            return self._in_pieces(graph, values)
+            return self._form(True, self.halves)(graph, values)
         env = dict(zip(self.inputs, values, strict=True))
         env.update(self._fixed)
         for run in self._runs:
             run(graph, env)
         return [env[o].clone() if o in self._fixed else env[o] for o in self.outputs]
 
-    def _that_reads(self, halves: dict[Node, str]) -> Executable:
-        kinds = tuple(halves.get(n, "") for n in self.inputs)
-        if kinds not in self._reading:
-            self._reading[kinds] = Executable(self.inputs, self.outputs, self.inline, self.pieces, halves)
-        return self._reading[kinds]
+    def _form(self, pieces: bool, halves: dict[Node, str]) -> Executable:
+        """Return the same program for rows in pieces, or that reads other inputs in 16 bits."""
+        key = pieces, tuple(halves.get(n, "") for n in self.inputs)
+        if key not in self._forms:
+            self._forms[key] = Executable(self.inputs, self.outputs, self.inline, pieces, halves)
+        return self._forms[key]
 
 
 def _host(node: Node, graph: Topology, env: Values) -> None:

@@ -35,10 +35,19 @@ _LIBRARIES = {
 _LIBRARIES -= {"__main__"}
 _OPAQUE = (int, float, complex, str, bytes, ModuleType, Tensor, torch.dtype, torch.device)
 _CLASS_DETAILS = {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__"}
-MOST_PLACES = 500
+MOST_PLACES = 2000  # checks at each call
 LARGEST_ARRAY = 4096  # bytes
 _MUTABLE = list | dict | set | deque | bytearray
-Getter = Callable[[Any], tuple[Any, ...]]
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_PARTS: dict[type, tuple[str, ...]] = {  # what is called, and with what, where a value is no plain function
+    MethodType: ("__self__", "__func__"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget",),
+    cached_property: ("func",),
+    partial: ("func", "args", "keywords"),
+}
+Read = Callable[[Any], Any]
 
 
 class _Held(Exception):
@@ -78,19 +87,11 @@ class Guard:
     def _watch(
         self, layer: MessagePassing, effects: set[tuple[str, str]], read: Mapping[str, Container[str]] | None
     ) -> None:
-        self._stores: list[tuple[Mapping[str, Any], int, Getter, tuple[Any, ...]]] = []
-        self._globals: list[tuple[Mapping[str, Any], Getter, tuple[Any, ...]]] = []
-        self._contents: list[tuple[Any, Any]] = []
-        self._cells: list[tuple[Any, Any]] = []
+        self._checks: list[tuple[Read, Any, Any]] = []
         self._empty: list[Mapping[Any, Any]] = []  # hooks, and what else must stay so
-        self._types: list[tuple[nn.Module, type]] = []
-        self._ties: list[tuple[Mapping[str, Any], str, Mapping[str, Any], str]] = []  # places of one tensor
-        self._tensors: list[tuple[Mapping[str, Any], list[str] | None, list[tuple[str, Any]]]] = []
-        self._effects: list[tuple[Mapping[str, Any], str, type]] = []
         self._seen: set[int] = set()
         self._class = type(layer)
-        self._methods: Getter = attrgetter(*METHODS)
-        self._values = self._methods(self._class)
+        self._check(attrgetter(*METHODS), self._class)
         registered = dict(layer.named_modules())
         self._tie(registered.values())
         self._registered = set(map(id, registered.values())) if read is not None else set()
@@ -101,38 +102,25 @@ class Guard:
                 self._module(path, module, own, None if read is None else read[path])
         del self._seen, self._registered
 
+    def _check(self, read: Read, place: Any) -> Any:
+        """Watch what `read` finds at a place, and return what it finds now."""
+        if len(self._checks) >= MOST_PLACES:
+            raise Refused("the layer refers to too many objects to watch them all")
+        known = read(place)
+        self._checks.append((read, place, known))
+        return known
+
     def holds(self, layer: MessagePassing) -> bool:
         """Return whether nothing has changed."""
-        cls = self._class
-        if type(layer) is not cls or self._methods(cls) != self._values or any(self._empty):
+        if type(layer) is not self._class or any(self._empty):
             return False
         try:
-            for store, length, get, values in self._stores:
-                if len(store) != length or get(store) != values:
-                    return False
-            for tensors, names, signatures in self._tensors:
-                if names is not None and list(tensors) != names:
-                    return False
-                for name, signature in signatures:
-                    if _signature(tensors[name]) != signature:
-                        return False
-            for one, name, other, again in self._ties:
-                if one[name] is not other[again]:
-                    return False
-            for space, get, values in self._globals:
-                if get(space) != values:
-                    return False
-            for live, copy in self._contents:
-                if live != copy:
-                    return False
-            for cell, content in self._cells:
-                if cell.cell_contents is not content and cell.cell_contents != content:
+            for read, place, known in self._checks:
+                if read(place) != known:
                     return False
         except Exception:  # something is gone, or cannot be compared with what was there
             return False
-        return all(type(module) is kind for module, kind in self._types) and all(
-            type(store.get(name)) is kind for store, name, kind in self._effects
-        )
+        return True
 
     def _module(self, path: str | None, module: nn.Module, effects: set[str], read: Container[str] | None) -> None:
         own = module.__dict__
@@ -141,17 +129,17 @@ class Guard:
         attributes = [name for name in seen if type(own[name]) is Tensor]
         self._store(own, [name for name in seen if name not in attributes])
         self._store(module._modules, list(module._modules), follow=path is None)
-        self._effects += [(own, name, type(own.get(name))) for name in effects]
+        for name in effects:
+            self._check(partial(_type_at, name), own)
         for store in (module._parameters, module._buffers):
             if store:
-                taken = [name for name in store if read is None or name in read]
-                self._tensors.append((store, list(store), [(name, _signature(store[name])) for name in taken]))
+                self._check(tuple, store)
+                self._check(partial(_signatures, [n for n in store if read is None or n in read]), store)
         if attributes:
-            self._tensors.append((own, None, [(name, _signature(own[name])) for name in attributes]))
+            self._check(partial(_signatures, attributes), own)
         if path != "":
-            self._types.append((module, type(module)))
-            self._empty += [module._forward_hooks, module._forward_pre_hooks]
-            self._empty += [module._backward_hooks, module._backward_pre_hooks]
+            self._check(type, module)
+            self._empty += map(own.__getitem__, HOOKS)
         self._value(type(module))
 
     def _tie(self, modules: Iterable[nn.Module]) -> None:
@@ -163,18 +151,15 @@ class Guard:
                     if isinstance(tensor, Tensor):
                         place = first.setdefault(id(tensor), (store, name))
                         if place[0] is not store or place[1] != name:
-                            self._ties.append((store, name, *place))
+                            self._check(partial(_same, name, *place), store)
 
     def _store(self, store: Mapping[str, Any], names: list[str], follow: bool = True) -> None:
         """Watch these entries, that none is added, and what they hold."""
         if not store:
             self._empty.append(store)
             return
-        get = _getter(names)
-        values = get(store)
-        self._stores.append((store, len(store), get, values))
-        if len(self._stores) > MOST_PLACES:
-            raise Refused("the layer refers to too many objects to watch them all")
+        self._check(len, store)
+        values = self._check(_getter(names), store) if names else ()
         for value in values if follow else ():
             self._value(value)
 
@@ -186,42 +171,33 @@ class Guard:
         self._seen.add(id(value))
         if isinstance(value, _MUTABLE | tuple | frozenset):
             if isinstance(value, _MUTABLE):
-                self._contents.append((value, value.copy()))
+                self._check(type(value).copy, value)
             for item in value.values() if isinstance(value, dict) else value:
                 self._value(item)
         elif isinstance(value, np.ndarray):
             if value.nbytes > LARGEST_ARRAY or value.dtype.hasobject or not value.flags.c_contiguous:
                 raise Refused("it refers to a NumPy array that is too large to watch, not contiguous, or of objects")
-            self._contents.append((memoryview(value.reshape(-1).view(np.uint8)), value.tobytes()))  # type: ignore[arg-type]
+            self._check(np.ndarray.tobytes, value)
         elif isinstance(value, FunctionType):
             self._function(value)
-        elif isinstance(
-            value, nn.Module
-        ):  # one that is not registered: its tensors may not be used, its attributes may
+        elif isinstance(value, nn.Module):  # not registered: its tensors may not be used, its attributes may
             self._module(None, value, set(), None)
         elif isinstance(value, type):
             for cls in value.__mro__:
                 if not of_libraries(cls.__module__) and (cls is value or id(cls) not in self._seen):
                     self._seen.add(id(cls))
                     self._store(vars(cls), [name for name in vars(cls) if name not in _CLASS_DETAILS])
-        elif isinstance(value, MethodType | staticmethod | classmethod):
-            self._value(getattr(value, "__self__", None))
-            self._value(value.__func__)
+        elif isinstance(value, tuple(_PARTS)):
+            for part in next(names for kind, names in _PARTS.items() if isinstance(value, kind)):
+                self._value(getattr(value, part))
         elif isinstance(value, ReferenceType):
             self._value(value())
-        elif isinstance(value, property | cached_property):
-            self._value(value.fget if isinstance(value, property) else value.func)
-        elif isinstance(value, partial):
-            for item in (value.func, *value.args, *value.keywords.values()):
-                self._value(item)
         elif not callable(getattr(value, "__get__", None)):
             if isinstance(getattr(value, "__dict__", None), dict):
                 self._store(value.__dict__, list(value.__dict__))
             slots = [name for name in _slots(type(value)) if hasattr(value, name)]
-            if slots:
-                self._globals.append((value, attrgetter(*slots), attrgetter(*slots)(value)))
-                for name in slots:
-                    self._value(getattr(value, name))
+            for held in self._check(_getter(slots, attrgetter), value) if slots else ():
+                self._value(held)
             self._value(type(value))
 
     def _function(self, function: FunctionType) -> None:
@@ -237,21 +213,17 @@ class Guard:
         ]
         for space, named in spaces:
             names = [n for n in named if n in space]
-            if names:
-                get = _getter(names)
-                values = get(space)
-                self._globals.append((space, get, values))
-                for value in values:
-                    self._value(value)
-                    if _is_a_users(value) and all(vars(value) is not known for known, _ in spaces):
-                        spaces.append((vars(value), attributes))
-        self._value((function.__defaults__, function.__kwdefaults__))
+            for value in self._check(_getter(names), space) if names else ():
+                self._value(value)
+                if _is_a_users(value) and all(vars(value) is not known for known, _ in spaces):
+                    spaces.append((vars(value), attributes))
+        self._value(function.__defaults__)
+        self._value(function.__kwdefaults__)
         for cell in function.__closure__ or ():
             try:
-                content = cell.cell_contents
+                (content,) = self._check(_contents, cell)
             except ValueError:  # not set yet
                 continue
-            self._cells.append((cell, content))
             self._value(content)
 
 
@@ -264,13 +236,24 @@ def _slots(cls: type) -> list[str]:
     return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
-def _getter(names: list[str]) -> Getter:
-    """Return what takes `names` out of a mapping, always as a tuple, which compares by identity first."""
-    if not names:
-        return lambda _: ()
-    if len(names) == 1:
-        return lambda store, name=names[0]: (store[name],)  # type: ignore[misc]
-    return itemgetter(*names)
+def _getter(names: list[str], get: Callable[..., Read] = itemgetter) -> Read:
+    """Return what takes `names` out of a place, always as a tuple, which compares by identity first."""
+    if len(names) > 1:
+        return get(*names)
+    (only,) = map(get, names)
+    return lambda place: (only(place),)
+
+
+def _contents(cell: Any) -> tuple[Any]:
+    return (cell.cell_contents,)
+
+
+def _same(name: str, other: Mapping[str, Any], again: str, store: Mapping[str, Any]) -> bool:
+    return store[name] is other[again]
+
+
+def _type_at(name: str, store: Mapping[str, Any]) -> type:
+    return type(store.get(name))
 
 
 def _names(code: CodeType) -> tuple[set[str], set[str], set[str]]:
@@ -297,10 +280,8 @@ def of_libraries(module: str | None) -> bool:
     return (module or "").partition(".")[0] in _LIBRARIES
 
 
-def _signature(tensor: Tensor | None) -> Any:
-    if tensor is None:
-        return None
-    kind = type(tensor)
-    if kind is not nn.Parameter and kind is not Tensor:
-        return kind
-    return kind, tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad
+def _signatures(names: Iterable[str], store: Mapping[str, Any]) -> list[Any]:
+    return [_SIGNATURE(t) if type(t) in (nn.Parameter, Tensor) else type(t) for t in map(store.__getitem__, names)]
+
+
+_SIGNATURE = attrgetter("__class__", "shape", "dtype", "device", "requires_grad")

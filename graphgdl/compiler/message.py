@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -21,7 +21,7 @@ from graphgdl.ops.cpu import machine_code
 
 from .backend import BACKENDS, backend
 from .derive import Differentiable
-from .guards import Guard
+from .guards import HOOKS, Guard
 from .ir import Program
 from .prove import fingerprint, prove
 from .tape import Refused, unhooked
@@ -32,6 +32,7 @@ INLINE = 256  # entries of a matrix up to which a product per edge is made insid
 SMALL_EDGES = 1 << 16  # up to which memory is no concern: products per edge are kept for the derivative
 MOST_VARIANTS = 64  # of one layer's options and kinds of inputs, before it is left to the message path
 Key = tuple[Any, ...]
+Sizes = tuple[int, int, int]  # numbers of sources, destinations and edges
 Source = Callable[[dict[str, Any]], Tensor]
 Candidate = Callable[[Tensor, int, int, dict[str, Any]], Sequence[Tensor]]
 
@@ -73,7 +74,6 @@ class _Known:
     """All variants of one layer."""
 
     by_key: dict[Key, list[Variant]] = field(default_factory=dict)
-    count: int = 0
     last: dict[str, _Last] = field(default_factory=dict)
 
 
@@ -99,32 +99,38 @@ def compiled(
         num_dst: number of destinations.
         inputs: what `propagate` is called with.
     """
-    num_edges = edge_index.shape[1]
-    if not (num_src and num_dst and num_edges):
+    sizes = num_src, num_dst, edge_index.shape[1]
+    if 0 in sizes:
         return Variant(reason="the graph has no edges")
     known = _layers.get(layer)
     if known is None:
         known = _layers.setdefault(layer, _Known())
-    try:
-        key = edge_index.device, *_key(step, inputs, num_src, num_dst, num_edges)
-        variants = known.by_key.get(key, ())
-    except TypeError:
+    kinds = _kinds(inputs, sizes)
+    if kinds is None:
         return Variant(reason="an argument of propagate is neither a tensor nor a plain value")
+    key = (step, edge_index.device, num_src == num_dst, 1 in sizes, sizes[2] <= SMALL_EDGES, kinds)
+    found = _held(known.by_key.get(key, ()), layer)
+    if found is not None:
+        return found
+    with _lock:
+        found = _held(known.by_key.get(key, ()), layer)  # made meanwhile by another thread
+        if found is not None:
+            return found
+        if sum(map(len, known.by_key.values())) >= MOST_VARIANTS:
+            return Variant(reason=f"its options or kinds of inputs changed more than {MOST_VARIANTS} times")
+        with unhooked():
+            variant = _made(layer, step, edge_index.device, sizes, inputs)
+        if variant.guard is not None:
+            known.by_key[key] = [variant, *known.by_key.get(key, ())]
+        return variant
+
+
+def _held(variants: Iterable[Variant], layer: MessagePassing) -> Variant | None:
+    """Return the variant whose guard holds."""
     for variant in variants:
         if variant.guard.holds(layer):  # type: ignore[union-attr]
             return variant
-    with _lock:
-        for variant in known.by_key.get(key, ()):  # made meanwhile by another thread
-            if variant.guard.holds(layer):  # type: ignore[union-attr]
-                return variant
-        if known.count >= MOST_VARIANTS:
-            return Variant(reason=f"its options or kinds of inputs changed more than {MOST_VARIANTS} times")
-        with unhooked():
-            variant = _made(layer, step, edge_index.device, num_src, num_dst, num_edges, inputs)
-        if variant.guard is not None:
-            known.count += 1
-            known.by_key[key] = [variant, *known.by_key.get(key, ())]
-        return variant
+    return None
 
 
 def again(layer: MessagePassing, step: str, edge_index: Tensor, inputs: dict[str, Any]) -> Callable[[], Any] | None:
@@ -178,67 +184,39 @@ def _evaluated(function: Differentiable, graph: Any, values: list[Tensor], half:
     return [f.to(half) if f.is_floating_point() else f for f in function(graph, values)]
 
 
-def _key(step: str, inputs: dict[str, Any], num_src: int, num_dst: int, num_edges: int) -> Key:
-    """Return what a recording depends on besides the layer: kinds of tensors, which rows they have, plain values."""
-    sizes = (num_src, num_dst, num_edges)
-    parts: list[Any] = [
-        step,
-        num_src == num_dst,
-        1 in sizes,
-        num_edges <= SMALL_EDGES,
-        torch.is_grad_enabled(),
-        torch.get_default_dtype(),
-    ]
-    for name, value in inputs.items():
-        if isinstance(value, Tensor):
-            parts += name, *_signature(value, sizes)
-        elif isinstance(value, _PAIR):
-            parts += name, type(value), len(value), is_twice(value)
-            for side in value:
-                parts += _signature(side, sizes) if isinstance(side, Tensor) else _plain(side)
-        else:
-            parts += name, *_plain(value)
-    return tuple(parts)
+def _kinds(inputs: dict[str, Any], sizes: Sizes | None = None) -> Key | None:
+    """Return what a recording depends on besides the layer and the edges: kinds of tensors, and plain values.
 
-
-def _plain(value: Any) -> Key:
-    """Return a value that never changes; others are the same object still when they have changed."""
-    if value is None or isinstance(value, _FIXED):
-        return value, type(value)
-    raise TypeError
-
-
-def _kinds(inputs: dict[str, Any]) -> Key | None:
-    """Return what a recording, and the numbers of nodes, depend on besides the layer and the edges."""
+    Tensors are told by their shapes, or with `sizes` by what their rows count. None where an argument is neither.
+    """
     parts: list[Any] = [torch.is_grad_enabled(), torch.get_default_dtype()]
-    try:
-        for name, value in inputs.items():
-            several = isinstance(value, _PAIR)
-            twice = several and is_twice(value)
-            parts += name, type(value), twice, len(value) if several else 1
-            for side in value[:1] if twice else value if several else (value,):
-                if isinstance(side, Tensor):
-                    parts += type(side), side.shape, side.dtype, side.device, side.requires_grad
-                else:
-                    parts += _plain(side)
-    except TypeError:
-        return None
+    for name, value in inputs.items():
+        several = isinstance(value, _PAIR)
+        twice = several and is_twice(value)
+        parts += name, type(value), twice, len(value) if several else 1
+        for side in value[:1] if twice else value if several else (value,):
+            if isinstance(side, Tensor):
+                shape = side.shape if sizes is None else _counted(side.shape, sizes)
+                parts += type(side), shape, side.dtype, side.device, side.requires_grad
+            elif side is None or isinstance(side, _FIXED):  # never changes; others are the same when they have changed
+                parts += side, type(side)
+            else:
+                return None
     return tuple(parts)
 
 
-def _signature(tensor: Tensor, sizes: tuple[int, int, int]) -> Key:
-    rows, *features = tensor.shape or (None,)
+def _counted(shape: Sequence[int], sizes: Sizes) -> Key:
+    """Return a shape with what its first dimension counts in the place of the number."""
+    rows, *features = shape or (None,)
     where = sizes.index(rows) if rows in sizes else (rows,)
-    return type(tensor), tensor.dtype, tensor.device, tensor.requires_grad, where, rows == sizes[2], *features
+    return where, rows == sizes[2], *features
 
 
 def _made(
     layer: MessagePassing,
     step: str,
     device: torch.device,
-    num_src: int,
-    num_dst: int,
-    num_edges: int,
+    sizes: Sizes,
     inputs: dict[str, Any],
 ) -> Variant:
     try:
@@ -247,8 +225,8 @@ def _made(
         return Variant(reason=str(refused))
     try:
         chosen = backend(device)
-        square, small = num_src == num_dst, num_edges <= SMALL_EDGES
-        rows = rows_of(layer, step, inputs, num_src, num_dst, num_edges)
+        square, small = sizes[0] == sizes[1], sizes[2] <= SMALL_EDGES
+        rows = rows_of(layer, step, inputs, *sizes)
         for name, tensor in flatten(inputs).items():
             _check(_shown(name), tensor, device)
             if 0 in tensor.shape[1:]:
@@ -259,16 +237,9 @@ def _made(
             raise Refused("the message changes what it reads")
         guard = Guard(layer, recording.effects, recording.read)
         sources = [_source(layer, kind, name, device) for kind, name in recording.inputs]
-        given = [
-            (k, name, source(inputs))
-            for k, (name, source) in enumerate(zip(recording.inputs, sources))
-            if name[0] != "seed"
-        ]
-        for _, (kind, name), tensor in given:
-            if kind == "state":
-                _check(name, tensor, device)
-        half = _half(given)
-        wanted = [k for k, _, tensor in given if torch.is_grad_enabled() and tensor.requires_grad]
+        values = [None if kind == "seed" else find(inputs) for (kind, _), find in zip(recording.inputs, sources)]
+        half = _half(recording, values, device)
+        wanted = [k for k, v in enumerate(values) if v is not None and v.requires_grad and torch.is_grad_enabled()]
         key = hashlib.sha256(
             f"{fingerprint()} {chosen.name(device)} {half} {square} {small} {wanted}\n{recording.tape.text()}".encode()
         ).hexdigest()
@@ -286,12 +257,18 @@ def _made(
         return Variant(guard, f"{type(error).__name__} while it was compiled and proved: {text[0][:200]}")
 
 
-def _half(given: Sequence[tuple[int, tuple[str, str], Tensor]]) -> torch.dtype | None:
+def _half(recording: Recording, values: Sequence[Tensor | None], device: torch.device) -> torch.dtype | None:
     """Return the 16-bit dtype that the message is called in, or None; refuse what is no number or of several kinds."""
-    for _, (kind, name), tensor in given:
+    kinds = set()
+    for (kind, name), tensor in zip(recording.inputs, values):
+        if tensor is None:
+            continue
+        shown = _shown(name) if kind == "input" else name
+        _check(shown, tensor, device)
         if tensor.dtype not in (*FLOATS, *HALVES, torch.bool):
-            raise Refused(f"`{_shown(name) if kind == 'input' else name}` is {tensor.dtype}, not floating point")
-    kinds = {tensor.dtype for _, _, tensor in given if tensor.is_floating_point()}
+            raise Refused(f"`{shown}` is {tensor.dtype}, not floating point")
+        kinds.add(tensor.dtype)
+    kinds.discard(torch.bool)
     halves = [d for d in HALVES if d in kinds]
     if halves and len(kinds) > 1:
         raise Refused(f"it reads {' and '.join(sorted(map(str, kinds)))} together")
@@ -391,8 +368,7 @@ def _check(name: str, tensor: Tensor, device: torch.device) -> None:
 
 def _check_modules(layer: nn.Module, device: torch.device) -> None:
     for name, module in layer.named_modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-        if name and any(hooks):
+        if name and any(module.__dict__[hooks] for hooks in HOOKS):
             raise Refused(f"a hook is registered on `{name}`")
         if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
             raise Refused(f"`{name}` has uninitialised parameters")

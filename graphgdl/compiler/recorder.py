@@ -61,15 +61,23 @@ class Recorder(TorchDispatchMode):
             raise Refused("it uses a tensor that is neither an input nor a parameter or buffer of the layer")
         return found
 
-    def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Tensor:
+    def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
         """Run `func` on meta tensors, and record it."""
         kwargs = kwargs or {}
         given, named = replaced((args, kwargs), self.value, Tensor)
         out = func(*args, **kwargs)
-        value = Value(func, given, named, out)
-        self._values.append(value)
-        self._bind(out, value)
+        whole = self._add(Value(func, given, named, out))
+        if isinstance(out, Tensor):
+            self._bind(out, whole)
+        else:
+            for position, part in enumerate(out):
+                if isinstance(part, Tensor):
+                    self._bind(part, self._add(Value(item, (whole, position), {}, part)))
         return out
+
+    def _add(self, value: Value) -> Value:
+        self._values.append(value)
+        return value
 
     def _bind(self, tensor: Tensor, value: Value) -> Value:
         self._of[id(tensor)] = value
@@ -79,17 +87,17 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func is aten.detach.default and self._ignore_detach:
+        if func is aten.detach.default and not self.made(args[0]):
+            if not self._ignore_detach:
+                return self._detached(self._constant(args[0]))
             out = func(*args)
             self._bind(out, self.value(args[0]))
             return out
-        if func is aten.detach.default and not self.made(args[0]):
-            return self._detached(self._constant(args[0]))
         if func is aten.lift_fresh.default:
             return self._real(func(*args))
         if func is aten.bernoulli_.float or "rand" in func._schema.name or "dropout" in func._schema.name:
             return self._random(func, args, kwargs)
-        tensors = _tensors((args, kwargs))
+        tensors = found(Tensor, (args, kwargs))
         if not tensors and func._schema.name in _FACTORIES:
             return self.record(func, args, {**kwargs, "device": torch.device("meta"), "pin_memory": None})
         made_here = all(id(t) in self._made for t in tensors)
@@ -109,12 +117,9 @@ class Recorder(TorchDispatchMode):
         name = func._schema.name.split("::")[1]
         if name.endswith("_") and not name.startswith("_"):
             return self._in_place(func, name, args, kwargs)
-        if (func._schema.returns and len(func._schema.returns) > 1) or isinstance(
-            func._schema.returns[0].type, torch.ListType
-        ):
-            return self._several(func, args, kwargs)
-        out = self.record(func, args, kwargs)
-        return self._without_gradient(out)
+        if func is aten.unbind.int and args[0].shape[(*args, 0)[1]] >= LARGEST_DIMENSION:
+            raise Refused("it takes edges or nodes one by one")
+        return replaced(self.record(func, args, kwargs), self._without_gradient, Tensor)
 
     def _check(self, func: Any, tensors: list[Tensor], made_here: bool) -> None:
         """Refuse what a record cannot show."""
@@ -149,7 +154,7 @@ class Recorder(TorchDispatchMode):
         return other
 
     def _real(self, out: Any) -> Any:
-        for tensor in _tensors(out):
+        for tensor in found(Tensor, out):
             self._made.add(id(tensor))
             self._alive.append(tensor)
         return out
@@ -169,9 +174,7 @@ class Recorder(TorchDispatchMode):
 
     def constant(self, numbers: tuple[Any, ...], meta: Tensor) -> Tensor:
         """Record numbers, which the meta tensor stands for."""
-        value = Value("constant", (numbers,), {}, meta)
-        self._values.append(value)
-        self._bind(meta, value)
+        self._bind(meta, self._add(Value("constant", (numbers,), {}, meta)))
         return meta
 
     def _random(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -221,20 +224,6 @@ class Recorder(TorchDispatchMode):
         self._of[id(target)] = self.value(made)
         return target
 
-    def _several(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if func is aten.unbind.int and args[0].shape[(*args, 0)[1]] >= LARGEST_DIMENSION:
-            raise Refused("it takes edges or nodes one by one")
-        given, named = replaced((args, kwargs), self.value, Tensor)
-        out = func(*args, **kwargs)
-        whole = Value(func, given, named, out)
-        self._values.append(whole)
-        for position, part in enumerate(out):
-            if isinstance(part, Tensor):
-                value = Value(item, (whole, position), {}, part)
-                self._values.append(value)
-                self._bind(part, value)
-        return replaced(out, self._without_gradient, Tensor)
-
 
 def _memory(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
@@ -257,10 +246,6 @@ def has_no_gradient(value: Value) -> bool:
     """Whether `value` is a number or stopped."""
     name = getattr(getattr(value.func, "_schema", None), "name", "")
     return value.func in (movers.stop, "constant") or any(word in name for word in ("zeros", "ones", "full", "empty"))
-
-
-def _tensors(arg: Any) -> list[Tensor]:
-    return found(Tensor, arg)
 
 
 def _is_zero(value: Value) -> bool:

@@ -51,13 +51,13 @@ class Tape:
 
     def __init__(self, inputs: list[Value], values: list[Value], outputs: list[Value | None], keep: bool) -> None:
         self.outputs = outputs
-        live: set[int] = {id(o) for o in outputs}
+        live = set(outputs)
         for value in reversed(values):
-            if id(value) in live:
-                live.update(id(v) for v in mentioned((value.args, value.kwargs)))
-        self.kept = [0, *(k for k, v in enumerate(inputs) if k and (id(v) in live or keep))]
+            if value in live:
+                live.update(mentioned((value.args, value.kwargs)))
+        self.kept = [0, *(k for k, v in enumerate(inputs) if k and (v in live or keep))]
         self.inputs = [inputs[k] for k in self.kept]
-        self.values = [v for v in values if id(v) in live]
+        self.values = [v for v in values if v in live]
         for number, value in enumerate([*self.inputs, *self.values]):
             value.id = number
 
@@ -73,14 +73,14 @@ class Tape:
 
     def replay(self, inputs: Sequence[Tensor], constant: Callable[[Any, Tensor], Tensor]) -> list[Tensor | None]:
         """Run the ops on other meta tensors; `constant` makes those that stand for numbers."""
-        env = {id(v): t for v, t in zip(self.inputs, inputs)}
+        env: dict[Value, Any] = dict(zip(self.inputs, inputs))
 
         def put(arg: Any) -> Any:
-            return replaced(arg, lambda v: env[id(v)])
+            return replaced(arg, env.__getitem__)
 
         for v in self.values:
-            env[id(v)] = constant(v.args[0], v.meta) if v.func == "constant" else v.func(*put(v.args), **put(v.kwargs))
-        return [None if o is None else env[id(o)] for o in self.outputs]
+            env[v] = constant(v.args[0], v.meta) if v.func == "constant" else v.func(*put(v.args), **put(v.kwargs))
+        return [None if o is None else env[o] for o in self.outputs]
 
     def vjp(self, present: Sequence[int], wanted: Sequence[int]) -> tuple[Tape, list[int]]:
         """Return the tape (inputs, cotangents) -> gradients, and the inputs that have one.

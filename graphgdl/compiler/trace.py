@@ -54,9 +54,6 @@ class _Noted(Mapping[str, Any]):
         self.read.add(name)
         return value
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
@@ -119,10 +116,9 @@ def flatten(inputs: dict[str, Any]) -> dict[str, Tensor]:
     for name, value in inputs.items():
         if isinstance(value, Tensor):
             flat[name] = value
-        elif is_twice(value):
-            flat[f"{name}.0"] = value[0]
         elif isinstance(value, tuple | list):
-            flat |= {f"{name}.{k}": v for k, v in enumerate(value) if isinstance(v, Tensor)}
+            sides = value[:1] if is_twice(value) else value
+            flat |= {f"{name}.{k}": v for k, v in enumerate(sides) if isinstance(v, Tensor)}
     return flat
 
 
@@ -150,11 +146,12 @@ def rows_of(
     square = num_src == num_dst
     sides = (NODES, NODES) if square else (SOURCES, DESTINATIONS)
     args = layer._user_args if step == "propagate" else layer._edge_user_args
-    lifted = {a[:-2]: set() for a in args if a[-2:] in ("_i", "_j")}  # type: ignore[var-annotated]
-    i, j = (1, 0) if layer.flow == "source_to_target" else (0, 1)
+    ends = {"_i": 1, "_j": 0} if layer.flow == "source_to_target" else {"_i": 0, "_j": 1}
+    lifted: dict[str, set[int]] = {}
     for a in args:
-        if a[-2:] in ("_i", "_j"):
-            lifted[a[:-2]].add(i if a[-2:] == "_i" else j)
+        if a[-2:] in ends:
+            lifted.setdefault(a[:-2], set()).add(ends[a[-2:]])
+    counted = {num_src: sides[0], num_dst: sides[1], 1: None, num_edges: EDGES}  # the later ones first
     found: dict[str, int | None] = {}
     for name, tensor in flatten(inputs).items():
         base, _, side = name.partition(".")
@@ -165,18 +162,11 @@ def rows_of(
             if rows != expected or (is_twice(inputs[base]) and not square):
                 raise Refused(f"`{base}[{side}]` has {rows} rows, not one per node")
         elif base in lifted:
-            ends = lifted[base]
-            if rows not in (num_src, num_dst) or any(rows != (num_src, num_dst)[e] for e in ends):
+            if any(rows != (num_src, num_dst)[end] for end in lifted[base]):
                 raise Refused(f"`{base}` has {rows} rows, not one per node")
-            found[name] = sides[min(ends)]
-        elif rows == num_edges:
-            found[name] = EDGES
-        elif rows == num_dst and rows != 1:
-            found[name] = sides[1]
-        elif rows == num_src and rows != 1:
-            found[name] = sides[0]
+            found[name] = sides[min(lifted[base])]
         else:
-            found[name] = None
+            found[name] = counted.get(rows)  # type: ignore[arg-type]
     return found
 
 

@@ -223,10 +223,18 @@ def default(x, options={"scale": 2.0}):  # noqa: B006 (that it may change is the
     return x * options["scale"]
 
 
+def another(x, options=(2.0,)):
+    return x * options[0]
+
+
 CHANGES = {
     "module in a module": (lambda self, x_j: x_j * OUTER.inner.SCALE, lambda: setattr(OUTER.inner, "SCALE", 3.0)),
     "imported in the message": (imports, lambda: setattr(OUTER, "SCALE", 3.0)),
     "default argument": (lambda self, x_j: default(x_j), lambda: default.__defaults__[0].update(scale=3.0)),
+    "default argument of the second": (
+        lambda self, x_j: default(another(x_j)),
+        lambda: default.__defaults__[0].update(scale=3.0),
+    ),
     "NumPy array": (lambda self, x_j: x_j * float(ARRAY[1]), lambda: ARRAY.__setitem__(1, 3.0)),
 }
 
