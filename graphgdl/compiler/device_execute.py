@@ -29,20 +29,19 @@ class DeviceExecutable:
     Args:
         inputs: nodes whose values are given.
         outputs: nodes to compute.
-        inline: see `Program`.
 
     Raises:
         Refused: the program needs more than row loops can do, or a kernel cannot be printed.
     """
 
     @classmethod
-    def check(cls, outputs: Sequence[Node], inputs: Sequence[Node], inline: int = 0) -> None:
+    def check(cls, outputs: Sequence[Node], inputs: Sequence[Node]) -> None:
         """Raise `Refused` if there is no such executable; nothing is compiled."""
-        cls(inputs, outputs, inline)
+        cls(inputs, outputs)
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0) -> None:
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline)
+        self.steps: list[Step] = schedule(self.outputs, self.inputs)
         self._runs = {id(kernel): _Kernel(kernel) for kernel in kernels(self.steps)}
         self._fixed: dict[torch.device, dict[Node, Tensor]] = {}
 

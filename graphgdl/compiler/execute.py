@@ -28,7 +28,6 @@ class Executable:
     Args:
         inputs: what is given at each call, in order.
         outputs: what is returned, in order.
-        inline: entries of a matrix up to which products per edge are made in row loops.
         pieces: whether rows are cut into pieces, for graphs with a hub; made when such a graph comes.
         halves: the inputs that kernels read in 16 bits, 'f16' or 'bf16', to compute with in float32; made when they come.
     """
@@ -40,13 +39,12 @@ class Executable:
         self,
         inputs: Sequence[Node],
         outputs: Sequence[Node],
-        inline: int = 0,
         pieces: bool = False,
         halves: Mapping[Node, str] = {},
     ) -> None:
-        self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
+        self.inputs, self.outputs, self.pieces = list(inputs), list(outputs), pieces
         self.halves = dict(halves)
-        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline, one_sweep=pieces)
+        self.steps: list[Step] = schedule(self.outputs, self.inputs, one_sweep=pieces)
         self._fixed: dict[Node, Tensor] = {}  # what no input changes
         self._runs: list[Run] = []
         kernels = self._compile()
@@ -97,7 +95,7 @@ class Executable:
         """Return the same program for rows in pieces, or that reads other inputs in 16 bits."""
         key = pieces, tuple(halves.get(n, "") for n in self.inputs)
         if key not in self._forms:
-            self._forms[key] = Executable(self.inputs, self.outputs, self.inline, pieces, halves)
+            self._forms[key] = Executable(self.inputs, self.outputs, pieces, halves)
         return self._forms[key]
 
 

@@ -40,8 +40,8 @@ class Program:
         sum(attr axes; they disappear), amax(attr axes);
         gather(attr end), reduce(attr end), rmax(attr end): 0 in a row without edges, rarg(attr end): edge id of the
         first greatest value, -1 in a row without edges; total: sum over rows;
-        mm(x, w): contract the last feature axis of x with the first of w; mmt(x, y): sum over rows and leading
-        features of x^T y.
+        mm(x, w; attr 'inline' if a row loop makes it): contract the last feature axis of x with the first of w;
+        mmt(x, y): sum over rows and leading features of x^T y.
     """
 
     def __init__(self, inline: int = 0, keep: bool = False) -> None:
@@ -305,7 +305,8 @@ class Program:
                     for b in range(m)
                 ]
                 return self.cat(columns, last)
-        return self.node("mm", (x, w), None, x.space, (*x.shape[:-1], m), x.dtype)
+        attr = "inline" if x.space == "E" and w.numel <= self.inline else None
+        return self.node("mm", (x, w), attr, x.space, (*x.shape[:-1], m), x.dtype)
 
     def _added(self, terms: Iterable[Node]) -> Node:
         return reduce(lambda a, b: self.pw("add", a, b), terms)

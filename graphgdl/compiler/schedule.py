@@ -99,13 +99,12 @@ class Loop:
 Step = Host | Loop
 
 
-def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, one_sweep: bool = False) -> list[Step]:
+def schedule(outputs: Iterable[Node], known: Iterable[Node], one_sweep: bool = False) -> list[Step]:
     """Return the steps that compute `outputs` from the `known` nodes.
 
     Args:
         outputs: what to compute.
         known: what is there.
-        inline: entries of a matrix up to which products per edge are made in row loops.
         one_sweep: let no loop read what it reduces, so that rows may be cut into pieces.
 
     Raises:
@@ -127,7 +126,7 @@ def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, on
                 done.add(node)
         if all(o in done for o in outputs):
             break
-        loop = _Loop(need, done, outputs, inline, one_sweep).build()
+        loop = _Loop(need, done, outputs, one_sweep).build()
         if loop is not None:
             steps.append(loop)
             done |= {n for part in loop.steps for n in part.made if n.space != "E"}.union(loop.full)
@@ -187,8 +186,8 @@ def _place(steps: list[Step], known: set[Node]) -> None:
 class _Loop:
     """Finds all that one loop can compute from `done`, and cuts it into kernels."""
 
-    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], inline: int, one_sweep: bool) -> None:
-        self.inline, self.one_sweep = inline, one_sweep
+    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], one_sweep: bool) -> None:
+        self.one_sweep = one_sweep
         self.need, self.done, self.outputs = need, done, set(outputs)
         self.end = "dst"  # of the edge that the rows are
         self.users: dict[Node, list[Node]] = {}
@@ -234,7 +233,7 @@ class _Loop:
     def _without_split_maxima(self, roots: list[Node]) -> list[Node]:
         """Leave maxima over the other end to another loop where products cut this one: tiles only add up sums."""
         everything = self._closure(roots).union(roots)
-        if not any(n.op == "mmt" or is_tiled(n, self.inline) for n in everything):
+        if not any(n.op == "mmt" or is_tiled(n) for n in everything):
             return roots
         return [r for r in roots if r.op not in ("rmax", "rarg") or r.attr == self.end]
 
@@ -258,7 +257,7 @@ class _Loop:
 
     def _cut(self, roots: list[Node]) -> Loop:
         closure = self._closure(roots)
-        products = [n for n in self.need if n in closure and is_tiled(n, self.inline)]
+        products = [n for n in self.need if n in closure and is_tiled(n)]
         products += [r for r in roots if r.op == "mmt"]
         handed = self._handed_over(roots)
         every_operand = {a for p in products for a in p.args}.union(handed)
@@ -275,7 +274,7 @@ class _Loop:
             operands += [a for a in handed if a not in self.stored]
             wanted = [r for r in left if r.op not in REDUCTIONS or r.attr == self.end]
             self.phase: dict[Node, float] = {}
-            now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r, self.inline) or r in self.stored]
+            now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r) or r in self.stored]
             now = [r for r in now if self._phase_of_root(r) < math.inf]
             end = self.end
             if not now and not waiting:
@@ -312,7 +311,7 @@ class _Loop:
     def _handed_over(self, roots: list[Node]) -> list[Node]:
         """Return what sums over the other end read, where it is not wider than the products that it is computed from."""
         read = [r.args[0] for r in roots if r.op == "reduce" and r.attr != self.end]
-        products = {n for x in read for n in topological([x], self.done) if is_tiled(n, self.inline)}
+        products = {n for x in read for n in topological([x], self.done) if is_tiled(n)}
         computed = [
             x for x in dict.fromkeys(read) if x not in self.done and x not in products and self._closure([x]) & products
         ]
@@ -328,7 +327,7 @@ class _Loop:
         if node in self.done or node in self.stored or node in self.finished or node.op in ("const", "eid"):
             return 0
         if node not in self.phase:
-            latest = math.inf if is_tiled(node, self.inline) else max(map(self._phase, node.args), default=0)
+            latest = math.inf if is_tiled(node) else max(map(self._phase, node.args), default=0)
             self.phase[node] = latest + (node.op in REDUCTIONS)
         return self.phase[node]
 
