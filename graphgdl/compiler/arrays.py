@@ -78,14 +78,14 @@ class Arrays:
 
     def __init__(self, program: Program) -> None:
         self.p = program
-        self.env: dict[int, Any] = {}
+        self.env: dict[Value, Any] = {}
 
     def _arg(self, arg: Any) -> Array:
         if isinstance(arg, Array):
             return arg
         if not isinstance(arg, Value):
             raise Refused(f"a tensor was expected, got {arg!r}")
-        found = self.env.get(id(arg))
+        found = self.env.get(arg)
         if found is None:
             raise Refused("the edge index is used as data")
         return found
@@ -128,7 +128,7 @@ class Arrays:
             if features[out.row] != 1:
                 raise Refused("edges or nodes meet features in one dimension")
             features = features if out.fold > 1 else features[: out.row] + features[out.row + 1 :]
-        node = self.p.view(array.node, features)
+        node = array.node if array.node.op == "const" else self.p.view(array.node, features)
         return node if dtype is None else self.p.pw("cast", node, dtype=dtype)
 
     def _pointwise(self, op: str, value: Value, *args: Any) -> Array:

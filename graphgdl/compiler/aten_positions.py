@@ -56,7 +56,7 @@ class Positions(Arrays):
         return self._placed(where(here, self._term(array.node), 0.0).sum([axis]), value.meta.shape)
 
     def _scatter(self, value: Value, x: Any, dim: int, index: Any, src: Any) -> Array:
-        if id(index) not in self.env:
+        if index not in self.env:
             raise Refused("it writes rows by index")
         array, _, here = self._here(x, dim, index)
         placed = self._term(self._arg(src).node) if isinstance(src, Value) else src

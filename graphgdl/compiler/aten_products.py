@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arrays import Array, Arrays, layout
+from .arrays import Array, Arrays
 from .tape import Refused, Value
 
 
@@ -24,9 +24,10 @@ class Products(Arrays):
         return self._placed(node, value.meta.shape)
 
     def _addmm(self, value: Value, bias: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Array:
-        if beta != 1 or alpha != 1:
-            raise Refused("addmm with factors")
-        return self._pointwise("add", value, self._mm(value, a, b), bias)
+        product = self._mm(value, a, b)
+        product = product if alpha == 1 else self._pointwise("mul", value, product, alpha)
+        added = bias if beta == 1 else self._pointwise("mul", value, bias, beta)
+        return self._pointwise("add", value, product, added)
 
     def _bmm(self, value: Value, a: Any, b: Any) -> Array:
         left, right, p = self._arg(a), self._arg(b), self.p
@@ -45,30 +46,3 @@ class Products(Arrays):
             case _:
                 raise Refused("a batched product over edges or nodes")
         return self._placed(node, value.meta.shape)
-
-    def _baddbmm(self, value: Value, bias: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Array:
-        if beta != 1 or alpha != 1:
-            raise Refused("baddbmm with factors")
-        return self._pointwise("add", value, bias, self._bmm(value, a, b))
-
-    def _mv(self, value: Value, a: Any, b: Any) -> Array:
-        x, y = self._arg(a), self._arg(b)
-        if y.row is not None or x.row not in (None, 0):
-            raise Refused("a product over edges or nodes")
-        product = self.p.pw("mul", x.node, y.node)
-        return self._placed(self.p.sum(product, [len(product.shape) - 1]), value.meta.shape)
-
-    def _dot(self, value: Value, a: Any, b: Any) -> Array:
-        if self._arg(a).row is not None:
-            raise Refused("a product over edges or nodes")
-        return self._mv(value, a, b)
-
-    def _linalg_cross(self, value: Value, x: Any, y: Any, dim: int = -1) -> Array:
-        shape, out, p = value.meta.shape, layout(value.meta.shape), self.p
-        axis = out.axis(dim % len(shape))
-        a, b = (p.expand(self._aligned(arg, shape), out.features) for arg in (x, y))
-
-        def turned(node: Any, by: int) -> Any:
-            return self._term(p.take(node, axis, [(k + by) % 3 for k in range(3)]))
-
-        return self._placed(turned(a, 1) * turned(b, 2) - turned(a, 2) * turned(b, 1), shape)

@@ -7,6 +7,7 @@ from typing import Any
 
 from .arrays import Array, layout
 from .aten_positions import Positions
+from .aten_views import Views
 from .node import is_zero
 from .tape import SPACES, Refused, Value, end_of
 
@@ -15,7 +16,7 @@ _SIDES = {"src": ("N", "S"), "dst": ("N", "D")}
 _WRONG_END = "it selects or reduces rows of one end by the index of the other"
 
 
-class Rows(Positions):
+class Rows(Positions, Views):
     """Handlers."""
 
     def _end(self, index: Any, space: str) -> str:
@@ -31,6 +32,9 @@ class Rows(Positions):
 
     def _index_select(self, value: Value, x: Any, dim: int, index: Any) -> Array:
         array = self._arg(x)
+        if isinstance(index, Value) and index.func == "constant":
+            positions = [k % array.shape[dim] for k in index.args[0]]
+            return self._placed(self._taken(array, dim, positions), value.meta.shape)
         if dim % len(array.shape) != array.row or array.row != 0 or array.node.space == "E":
             raise Refused("it selects rows of something that is not one row per node")
         return self._placed(self.p.gather(array.node, self._end(index, array.node.space)), value.meta.shape)
@@ -44,7 +48,7 @@ class Rows(Positions):
         array = self._arg(x)
         if not isinstance(index, Value):  # graphgdl_tape::gather(x, end, rows)
             return self._placed(self.p.gather(array.node, ENDS[dim]), value.meta.shape)
-        if id(index) in self.env:
+        if index in self.env:
             return super()._gather(value, x, dim, index)
         if tuple(index.meta.shape)[1:] != array.shape[1:]:
             raise Refused("it selects rows of part of the features")
@@ -54,7 +58,7 @@ class Rows(Positions):
 
     def _scatter_add(self, value: Value, x: Any, dim: int, index: Any, src: Any) -> Array:
         into, array = self._arg(x), self._arg(src)
-        if id(index) in self.env:
+        if index in self.env:
             return self._added(value, x, dim, index, src)
         if array.row != 0:
             raise Refused("a sum over edges along another dimension than the first")

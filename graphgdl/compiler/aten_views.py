@@ -10,7 +10,6 @@ from typing import Any
 from .arrays import Array, Arrays, layout
 from .node import Node
 from .tape import Refused, Value
-from .terms import Term, sigmoid
 
 
 class Views(Arrays):
@@ -51,6 +50,9 @@ class Views(Arrays):
 
     def _copy(self, value: Value, x: Any, source: Any) -> Array:
         return self._spread(self._aligned(source, value.meta.shape, self._dtype(value.meta)), value.meta.shape)
+
+    def _convert_element_type(self, value: Value, x: Any, dtype: Any) -> Array:
+        return self._copy(value, None, x)
 
     def _repeat(self, value: Value, x: Any, times: Sequence[int]) -> Array:
         array = self._arg(x)
@@ -102,35 +104,6 @@ class Views(Arrays):
 
     def _unbind(self, value: Value, x: Any, dim: int = 0) -> list[Array]:
         return [self._placed(self._taken(x, dim, [k]), part.shape) for k, part in enumerate(value.meta)]
-
-    def _roll(self, value: Value, x: Any, shifts: Sequence[int], dims: Sequence[int] = ()) -> Array:
-        array = self._arg(x)
-        for shift, dim in zip(shifts, dims, strict=True):
-            if dim % len(array.shape) == array.row:
-                raise Refused("edges or nodes are rolled")
-            length = array.shape[dim]
-            positions = [(k - shift) % length for k in range(length)]
-            array = self._placed(self._taken(array, dim, positions), array.shape)
-        return array
-
-    # --- halves of the features
-
-    def _halves(self, x: Any, dim: int) -> tuple[Term, Term]:
-        half = self._arg(x).shape[dim] // 2
-        a, b = self._taken(x, dim, range(half)), self._taken(x, dim, range(half, 2 * half))
-        return self._term(a), self._term(b)
-
-    def _glu(self, value: Value, x: Any, dim: int = -1) -> Array:
-        a, b = self._halves(x, dim)
-        return self._placed(a * sigmoid(b), value.meta.shape)
-
-    def _glu_backward(self, value: Value, g: Any, x: Any, dim: int) -> Array:
-        array, gradient = self._arg(x), self._term(self._arg(g).node)
-        a, b = self._halves(x, dim)
-        s = sigmoid(b)
-        parts = [gradient * s, gradient * a * s * (1.0 - s)]
-        axis = array.layout.axis(dim % len(array.shape))
-        return self._placed(self.p.cat([t.node for t in parts], axis), value.meta.shape)
 
     # --- joined features
 

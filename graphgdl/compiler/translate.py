@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+from torch._decomp import decomposition_table
 
 from .arrays import DTYPES, Array, layout
 from .aten_products import Products
 from .aten_rows import Rows
 from .aten_sums import Sums
-from .aten_views import Views
 from .formulas import FORMULAS
 from .ir import Program
 from .node import POINTWISE as LOOP_POINTWISE
 from .node import Node
+from .recorder import Recorder
 from .tape import Refused, Tape, Value, mentioned, replaced
 from .terms import Term
 
@@ -26,6 +26,15 @@ POINTWISE |= {"logical_not": "not", "bitwise_not": "not"} | {op: op for op in LO
 COPIES = {"clone", "alias", "detach", "contiguous", "lift_fresh_copy"}
 FILLS = {"zeros": 0.0, "zeros_like": 0.0, "new_zeros": 0.0, "ones": 1.0, "ones_like": 1.0, "new_ones": 1.0}
 FILLS |= {"empty": 0.0, "empty_like": 0.0, "new_empty": 0.0, "new_empty_strided": 0.0}
+# why ops that torch decomposes may not be over the rows, which some of what they are made of may
+_OF_EXPONENTIALS = ("softmax", "softmax_backward_data", "log_softmax", "log_softmax_backward_data", "logsumexp")
+OVER_FEATURES = {
+    "roll": "edges or nodes are rolled",
+    **dict.fromkeys(("all", "any"), "a statement over all edges or nodes"),
+    **dict.fromkeys(_OF_EXPONENTIALS, "a softmax over all edges or nodes"),
+    **dict.fromkeys(("std", "std_mean"), "a variance over all edges or nodes"),
+    **dict.fromkeys(("native_layer_norm", "native_layer_norm_backward"), "a layer norm over all edges or nodes"),
+}
 
 
 def translate(tape: Tape, program: Program, names: Sequence[str | Node]) -> tuple[list[Node], list[Node | None]]:
@@ -42,8 +51,8 @@ def translate(tape: Tape, program: Program, names: Sequence[str | Node]) -> tupl
     return Translator(program).run(tape, names)
 
 
-class Translator(Views, Sums, Products, Rows):
-    """Translates one tape; a method `_name` for each ATen op that is neither pointwise nor a formula of such."""
+class Translator(Sums, Products, Rows):
+    """Translates one tape: a method `_name` for each ATen op that neither formulas nor torch itself make of other ops."""
 
     def run(self, tape: Tape, names: Sequence[Any]) -> tuple[list[Node], list[Node | None]]:
         """Translate."""
@@ -54,18 +63,21 @@ class Translator(Views, Sums, Products, Rows):
             shape = value.meta.shape
             out, dtype = layout(shape), DTYPES.get(value.meta.dtype, "i64")
             node = name if isinstance(name, Node) else self.p.input(name, out.space, out.features, dtype)
-            self.env[id(value)] = self._placed(node, shape)
+            self.env[value] = self._placed(node, shape)
             inputs.append(node)
-        for value in tape.values:
-            whole = isinstance(value.meta, torch.Tensor) and value.meta.dtype == torch.int64
-            sources = mentioned(value.args)
-            if whole and value.func != "constant" and not (sources and all(id(v) in self.env for v in sources)):
-                continue  # the edge index, or made from it
-            self.env[id(value)] = self._op(value)
+        self._follow(tape.values)
         return inputs, [None if o is None else self._output(o) for o in tape.outputs]
 
+    def _follow(self, values: Iterable[Value]) -> None:
+        for value in values:
+            whole = isinstance(value.meta, torch.Tensor) and value.meta.dtype == torch.int64
+            sources = mentioned(value.args)
+            if whole and value.func != "constant" and not (sources and all(v in self.env for v in sources)):
+                continue  # the edge index, or made from it
+            self.env[value] = self._op(value)
+
     def _output(self, value: Value) -> Node:
-        array = self.env.get(id(value))
+        array = self.env.get(value)
         if not isinstance(array, Array):
             raise Refused("it returns the edge index or parts of it")
         if array.row not in (None, 0):
@@ -77,9 +89,9 @@ class Translator(Views, Sums, Products, Rows):
         if func == "constant":
             return self._constant(value)
         if not hasattr(func, "_schema"):  # one of several results
-            return self.env[id(value.args[0])][value.args[1]]
+            return self.env[value.args[0]][value.args[1]]
         namespace, name = func._schema.name.split("::")
-        if namespace not in ("aten", "graphgdl_tape"):
+        if namespace not in ("aten", "prims", "graphgdl_tape"):
             raise Refused(f"{func} is not an op of torch's own")
         name = name.lstrip("_")
         if name in POINTWISE:
@@ -92,8 +104,35 @@ class Translator(Views, Sums, Products, Rows):
             return self._filled(FILLS[name], value)
         handler: Callable[..., Any] | None = getattr(self, f"_{name}", None)
         if handler is None:
-            raise Refused(f"{func} is not understood")
+            return self._decomposed(name, value)
         return handler(value, *value.args, **value.kwargs)
+
+    def _decomposed(self, name: str, value: Value) -> Any:
+        """Translate what torch's own decomposition makes of an op."""
+        decomposition = decomposition_table.get(value.func)
+        operands = list(dict.fromkeys(mentioned((value.args, value.kwargs))))
+        if decomposition is None or not operands:
+            raise Refused(f"{value.func} is not understood")
+        if name in OVER_FEATURES:
+            given = dict(zip((a.name for a in value.func._schema.arguments), value.args)) | value.kwargs
+            dims = given.get("dim", given.get("dims", range(-len(given.get("normalized_shape", ())), 0)))
+            if self._axes(self._arg(value.args[0]), [dims] if isinstance(dims, int) else dims)[0]:
+                raise Refused(OVER_FEATURES[name])
+        recorder = Recorder(ignore_detach=True)
+        metas = {operand: torch.empty_like(operand.meta) for operand in operands}
+        recorder.inputs(*metas.values())
+        args, kwargs = replaced((value.args, value.kwargs), metas.__getitem__)
+        try:
+            with recorder:
+                made = decomposition(*args, **kwargs)
+            several = isinstance(made, tuple | list)
+            tape = recorder.tape(made if several else [made])
+            self.env.update((own, self._arg(operand)) for own, operand in zip(tape.inputs, operands, strict=True))
+            self._follow(tape.values)
+        except Refused as refused:
+            raise Refused(f"{value.func} is not understood: {refused}") from refused
+        results = [None if o is None else self._arg(o) for o in tape.outputs]
+        return results if several else results[0]
 
     def _constant(self, value: Value) -> Array:
         numbers, shape = value.args[0], value.meta.shape
@@ -122,9 +161,6 @@ class Translator(Views, Sums, Products, Rows):
         node = self.p.filled(number, out.space, out.features, self._dtype(value.meta))
         return self._placed(node, value.meta.shape)
 
-    def _fill(self, value: Value, x: Any, number: Any) -> Array:
-        return self._expand(value, number) if isinstance(number, Value) else self._filled(number, value)
-
     def _full(self, value: Value, size: Any, number: float, **_: Any) -> Array:
         return self._filled(number, value)
 
@@ -135,13 +171,3 @@ class Translator(Views, Sums, Products, Rows):
 
     def _scalar_tensor(self, value: Value, number: float, **_: Any) -> Array:
         return self._filled(number, value)
-
-    def _isnan(self, value: Value, x: Any) -> Array:
-        return self._pointwise("ne", value, x, x)
-
-    def _isinf(self, value: Value, x: Any) -> Array:
-        size = self.p.pw("abs", self._arg(x).node)
-        return self._placed(self.p.pw("eq", size, self.p.const(math.inf, size.dtype)), value.meta.shape)
-
-    def _masked_fill(self, value: Value, x: Any, mask: Any, number: Any) -> Array:
-        return self._pointwise("where", value, mask, number, x)

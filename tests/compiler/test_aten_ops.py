@@ -105,6 +105,12 @@ FAMILIES: dict[str, list[Callable[[Tensor], Tensor]]] = {
         lambda v: v.gather(1, (v > 0.5).sum(-1, keepdim=True).clamp(max=3)) * v,
         lambda v: v.sign().any(-1, keepdim=True) * v + (v - 0.2).floor().all(-1, keepdim=True) * v * v,
     ],
+    "decomposed by torch": [
+        lambda v: F.layer_norm(v, (4,), eps=0.1) * v,
+        lambda v: F.rms_norm(v, (4,), eps=0.1) * v,
+        lambda v: v.softmax(-1) * v + v.view(-1, 2, 2).softmax(1).flatten(1),
+        lambda v: torch.addmm(v, v, torch.eye(4, dtype=v.dtype) * 2, beta=0.5, alpha=3.0),
+    ],
     "products": [
         lambda v: torch.baddbmm(v.view(-1, 2, 2), v.view(-1, 2, 2), v.view(-1, 2, 2)).flatten(1),
         lambda v: (v.view(-1, 2, 1, 2) @ v.view(-1, 2, 2, 1)).flatten(1) * v[:, :2],  # edges folded with heads

@@ -273,10 +273,20 @@ def great_whole_number(self, x_j):
     return x_j * torch.tensor(2**40)
 
 
-@case("baddbmm with factors")
+@case()
 def scaled_products(self, x_j):
     h = x_j.view(-1, 2, 2)
     return torch.baddbmm(h, h, h, alpha=0.5).flatten(1)
+
+
+@case("nonzero")
+def picks_by_a_constant_mask(self, x_j):
+    return x_j * self.weight[torch.tensor([True, False, True, True])].sum()
+
+
+@case()
+def picks_by_constants_from_the_end(self, x_j):
+    return x_j * self.weight.detach()[torch.tensor([-1, 0])].sum()
 
 
 @case("the bits of numbers")
@@ -304,7 +314,7 @@ def computes_in_half(self, x_j):
     return x_j.half().to(x_j.dtype)
 
 
-@case("is not understood")
+@case("aten.i0.default is not understood: prims.bessel_i0.default is not understood")
 def special_function(self, x_j):
     return torch.special.i0(x_j)
 
