@@ -58,17 +58,6 @@ def compile_ahead(source: Source, long: bool, capability: int, floats: str = "fp
     )
 
 
-def compile_combine(op: str, dtype: str, features: int, capability: int) -> Usage:
-    """Compile the kernel that reduces the pieces of a long row by `op` (see `triton_device.combine`)."""
-    from . import triton_device
-
-    numbers = _POINTERS[dtype]
-    partial = "*i32" if op == "rarg" else numbers
-    signature = {"partial": partial, "peaks": numbers, "ptr": "*i32", "rows": "*i32", "out": partial}
-    constants = {"F": features, "BLOCK": 256, "OP": op, "INDEX": index_type(wide=False)}
-    return _compile(triton_device.combine, signature, constants, Blocks(256, 1, 4), capability)
-
-
 def _compile(
     function: Any, signature: dict[str, str], constants: dict[str, Any], shape: Blocks, capability: int
 ) -> Usage:

@@ -17,7 +17,7 @@ class Backend(NamedTuple):
     """How programs run on a type of device.
 
     Attributes:
-        executable: (inputs, outputs, inline) -> what computes the outputs.
+        executable: (inputs, outputs) -> what computes the outputs.
         topology: (edge_index, num_src, num_dst) -> the graph as it reads it.
         name: device -> what its proofs hold for.
     """

@@ -18,7 +18,7 @@ from .interpret import DTYPES
 from .kernel import CompiledKernel, Sums, Values, number_of_parts
 from .llvm_blocks import COPY, HEAD, KERNEL, PRODUCT, STEP, WALK
 from .node import Node
-from .schedule import Loop, Product
+from .steps import Loop, Product
 from .topology import Loops, Topology
 
 TILE_BYTES = 16 << 20

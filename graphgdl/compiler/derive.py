@@ -58,7 +58,7 @@ class Differentiable:
 
     def _leaving(self, node: Node) -> Node:
         """Return what leaves the program in place of a value: a copy of a product per edge, which lives in tiles."""
-        if not in_tiles(node, self.program.inline):
+        if not in_tiles(node):
             return node
         return self.program.node("stop", (node,), None, "E", node.shape, node.dtype)
 
@@ -73,7 +73,7 @@ class Differentiable:
         if self._plain is None:
             with _lock:
                 known = [*self.inputs, *self.given]
-                self._plain = self._plain or self.executable(known, self.outputs, self.program.inline)
+                self._plain = self._plain or self.executable(known, self.outputs)
         return self._plain
 
     @property
@@ -83,7 +83,7 @@ class Differentiable:
             with _lock:
                 if self._forward is None:
                     outputs = [*self.outputs, *map(self._leaving, self.saved)]
-                    self._forward = self.executable([*self.inputs, *self.given], outputs, self.program.inline)
+                    self._forward = self.executable([*self.inputs, *self.given], outputs)
         return self._forward
 
     @property
@@ -126,7 +126,7 @@ class Differentiable:
             if "not implemented" not in str(error):
                 raise
             return
-        self.executable.check(backward.outputs, [*backward.inputs, *backward.given], self.program.inline)
+        self.executable.check(backward.outputs, [*backward.inputs, *backward.given])
 
     def _derived(self, present: tuple[int, ...], wanted: tuple[int, ...]) -> Differentiable:
         offset = len(self.tape.inputs) - len(self.inputs)  # the edge index comes first and has no node
@@ -222,16 +222,16 @@ def cut(outputs: Sequence[Node], cotangents: Sequence[Node], known: Sequence[Nod
     return saved
 
 
-def in_tiles(node: Node, inline: int) -> bool:
+def in_tiles(node: Node) -> bool:
     """Whether a value is a product per edge."""
-    return is_tiled(node, inline) or (node.op == "view" and in_tiles(node.args[0], inline))
+    return is_tiled(node) or (node.op == "view" and in_tiles(node.args[0]))
 
 
 def _worth_keeping(node: Node, known: set[Node], program: Program) -> bool:
-    if is_tiled(node, program.inline):
+    if is_tiled(node):
         return program.keep
     if node.space == "E":
-        return node.numel <= THIN and costly(node, known) and not in_tiles(node, program.inline)
+        return node.numel <= THIN and costly(node, known) and not in_tiles(node)
     if node.op in REDUCTIONS:
         return True
     if node.op == "expand":  # what it is made of is smaller

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from .device_topology import DeviceTopology, Loops
+from .device_topology import DeviceTopology, Hubs, Loops
 from .interpret import DTYPES, evaluate
-from .node import Node
-from .schedule import Host, Kernel, Loop, Product, Step, schedule
+from .ir import Program
+from .node import REDUCTIONS, Node, Shape
+from .schedule import schedule
+from .steps import Host, Kernel, Loop, Step, kernels
 from .tiles import product
-from .triton_launch import combine, launch
+from .triton_launch import launch
 from .triton_printer import Printer, Source
 
 TILE_BYTES = 256 << 20
@@ -26,34 +30,21 @@ class DeviceExecutable:
     Args:
         inputs: nodes whose values are given.
         outputs: nodes to compute.
-        inline: see `Program`.
 
     Raises:
         Refused: the program needs more than row loops can do, or a kernel cannot be printed.
     """
 
     @classmethod
-    def check(cls, outputs: Sequence[Node], inputs: Sequence[Node], inline: int = 0) -> None:
+    def check(cls, outputs: Sequence[Node], inputs: Sequence[Node]) -> None:
         """Raise `Refused` if there is no such executable; nothing is compiled."""
-        cls(inputs, outputs, inline)
+        cls(inputs, outputs)
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], inline: int = 0) -> None:
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline)
-        self._runs: dict[int, _Kernel] = {}
+        self.steps: list[Step] = schedule(self.outputs, self.inputs)
+        self._runs = {id(kernel): _Kernel(kernel) for kernel in kernels(self.steps)}
         self._fixed: dict[torch.device, dict[Node, Tensor]] = {}
-        memory = set(self.inputs)
-        for step in self.steps:
-            if isinstance(step, Host):
-                memory.add(step.node)
-                continue
-            for part in step.steps:
-                if isinstance(part, Product):
-                    memory.add(part.node)
-                    continue
-                run = self._runs[id(part)] = _Kernel(part, set(memory), set(step.tile))
-                memory |= set(run.made)
-            memory -= set(step.tile)
 
     def kernels(self) -> list[tuple[Source, bool]]:
         """Return the text of all kernels and whether their lanes are long, those for rows in pieces included."""
@@ -92,15 +83,15 @@ class DeviceExecutable:
 
     def _loop(self, loop: Loop, graph: DeviceTopology, env: dict[Node, Tensor]) -> None:
         sums: Sums = {}
-        kernels = [self._runs[id(part)] for part in loop.steps if isinstance(part, Kernel)]
-        made = {n for k in kernels for n in k.made} - set(loop.tile)
+        runs = [self._runs[id(kernel)] for kernel in loop.kernels]
+        made = {n for run in runs for n in run.made}.difference(loop.tile)
         if not loop.tiled:
-            for run in kernels:
+            for run in runs:
                 run.begin(graph, env, made)
                 run(graph.loops(run.kernel.end), graph, env, sums)
                 run.finish(graph, env, sums)
             return
-        end = next((k.kernel.end for k in kernels if not k.kernel.adds), "dst")
+        end = next((k.end for k in loop.kernels if not k.adds), "dst")
         width = sum(n.numel * (8 if n.dtype == "f64" else 4) for n in loop.tile)
         tiles = graph.tiles(end, max(TILE_EDGES, TILE_BYTES // max(width, 1)))
         longest = max((t.last - t.first for t in tiles), default=0)
@@ -118,7 +109,7 @@ class DeviceExecutable:
                     self._runs[id(part)](tile.others if part.adds else tile.rows, graph, env, sums)
                 else:
                     product(part.node, tile, env, tiled)
-        for run in kernels:
+        for run in runs:
             run.finish(graph, env, sums)
         for node in loop.tile:
             del env[node]
@@ -127,28 +118,30 @@ class DeviceExecutable:
 class _Kernel:
     """One row loop: its printed kernel, and those for rows that are cut into pieces, printed when first needed."""
 
-    def __init__(self, kernel: Kernel, memory: set[Node], tile: set[Node]) -> None:
-        self.kernel, self.memory, self.tile = kernel, memory, tile
-        self.made = kernel.roots
-        self.source = Printer(kernel, memory, tile).print()
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel, self.made = kernel, kernel.roots
+        # to join the positions of the greatest values in pieces takes these values too
+        self.peaks = {r: replace(r, op="rmax", dtype=r.args[0].dtype) for r in self.made if r.op == "rarg"}
+        self.source = Printer(kernel).print()
         self._pieces: list[Source] | None = None
         self._rows: Source | None = None
 
     def pieces(self) -> list[Source]:
         """Return a kernel for each sweep, whose lanes are pieces of rows."""
         if self._pieces is None:
-            self._pieces, memory = [], set(self.memory)
+            self._pieces, memory = [], self.kernel.memory
             for sweep in self.kernel.sweeps:
-                part = Kernel(self.kernel.end, [sweep], [], self.kernel.adds)
-                self._pieces.append(Printer(part, memory, self.tile, pieces=True).print())
-                memory = memory | set(sweep)
+                roots = [*sweep, *(self.peaks[r] for r in sweep if r in self.peaks)]
+                part = replace(self.kernel, sweeps=[roots], rows=[], memory=memory)
+                self._pieces.append(Printer(part, pieces=True).print())
+                memory = memory.union(sweep)
         return self._pieces
 
     def rows(self) -> Source:
         """Return the kernel that computes the row values alone."""
         if self._rows is None:
-            memory = self.memory | {r for sweep in self.kernel.sweeps for r in sweep}
-            self._rows = Printer(Kernel(self.kernel.end, [], self.kernel.rows), memory, self.tile).print()
+            memory = self.kernel.memory.union(*self.kernel.sweeps)
+            self._rows = Printer(replace(self.kernel, sweeps=[], memory=memory)).print()
         return self._rows
 
     def begin(self, graph: DeviceTopology, env: dict[Node, Tensor], made: set[Node]) -> None:
@@ -166,18 +159,26 @@ class _Kernel:
             return
         hubs = loops.hubs
         for source, sweep in zip(self.pieces(), self.kernel.sweeps):
-            reductions = [n for n in sweep if n.space != "E" and n.op != "total"]
+            reductions = [n for n in sweep if n.op in REDUCTIONS]
             partial = {
                 n: torch.empty((len(hubs.pieces), *n.shape), dtype=DTYPES[n.dtype], device=graph.device)
-                for n in [*reductions, *source.peaks.values()]
+                for n in [*reductions, *(self.peaks[r] for r in reductions if r in self.peaks)]
             }
             _add(sums, launch(source, hubs.pieces, loops, env | partial))
+            rows = hubs.rows.row.long()
             for node in reductions:
-                peaks = partial[source.peaks[node]] if node in source.peaks else None
-                adds = self.kernel.adds
-                combine(node, partial[node], peaks, hubs.ptr, hubs.rows.row, env[node], adds)
+                whole = self._joined(node, partial, hubs)
+                env[node][rows] = env[node][rows] + whole if self.kernel.adds else whole
         if self.kernel.rows:
             launch(self.rows(), hubs.rows, loops, env)
+
+    def _joined(self, node: Node, partial: dict[Node, Tensor], hubs: Hubs) -> Tensor:
+        """Reduce the pieces of each cut row, in order; the positions of the greatest values by these values."""
+        of = self.peaks.get(node, node)
+        pieces, rows, source = joining(node.op, node.shape, of.dtype)
+        found = torch.empty((len(hubs.rows), *node.shape), dtype=DTYPES[node.dtype], device=hubs.pieces.row.device)
+        launch(source, hubs.joins.lanes[0], hubs.joins, {pieces: partial[of], rows: found})
+        return partial[node].gather(0, found.long()) if node.op == "rarg" else found
 
     def finish(self, graph: DeviceTopology, env: dict[Node, Tensor], sums: Sums) -> None:
         """Add up the totals of all programs, in order."""
@@ -185,6 +186,15 @@ class _Kernel:
             if node.op == "total":
                 parts = sums.pop(node, [torch.zeros((0, *node.shape), dtype=DTYPES[node.dtype], device=graph.device)])
                 env[node] = torch.cat(parts).sum(0)
+
+
+@cache
+def joining(op: str, shape: Shape, dtype: str) -> tuple[Node, Node, Source]:
+    """Return what pieces of rows hold, what rows make of it, and the kernel that does."""
+    program = Program()
+    pieces = program.input("pieces", "E", shape, dtype)
+    rows = program.node(op, (pieces,), "dst", "N", shape, "i32" if op == "rarg" else dtype)
+    return pieces, rows, Printer(Kernel("dst", [[rows]], memory={pieces})).print()
 
 
 def _add(sums: Sums, totals: dict[Node, Tensor]) -> None:

@@ -36,11 +36,11 @@ class Lanes:
 
 @dataclass(frozen=True, eq=False)
 class Hubs:
-    """The rows that are cut: their pieces as lanes, the first piece of each row (h + 1,), the rows as lanes."""
+    """The rows that are cut: their pieces as lanes, the rows as lanes, and as the rows of a graph whose edges are pieces."""
 
     pieces: Lanes
-    ptr: Tensor
     rows: Lanes
+    joins: Loops
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,9 @@ def dealt(row: Tensor, begin: Tensor, end: Tensor) -> tuple[list[Lanes], Hubs | 
     start = begin[lane] + (torch.arange(len(lane), device=row.device).int() - ptr[lane]) * PIECE
     stop = torch.minimum(start + PIECE, end[lane])
     pieces = Lanes(row[lane], start.int(), stop.int(), True)
-    return lanes, Hubs(pieces, ptr, Lanes(row, begin, end, False))
+    ids = torch.arange(len(lane), dtype=torch.int32, device=row.device)
+    joined = Lanes(ids[: len(row)].clone(), ptr[:-1].clone(), ptr[1:].clone(), True)
+    return lanes, Hubs(pieces, Lanes(row, begin, end, False), Loops(ids, ids, ids, 0, [joined], None))
 
 
 _known = WeakTensorKeyDictionary()

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from graphgdl.ops.cpu import machine_code
 
-from . import llvm
 from .blocks import Blocks
 from .interpret import evaluate
 from .kernel import CompiledKernel, Values
+from .llvm import Printer
 from .node import Node
-from .schedule import Host, Kernel, Loop, Product, Step, schedule
+from .schedule import schedule
+from .steps import Host, Loop, Product, Step
 from .topology import Topology
 
 HALVES = {torch.float16: "f16", torch.bfloat16: "bf16"}
@@ -28,7 +29,6 @@ class Executable:
     Args:
         inputs: what is given at each call, in order.
         outputs: what is returned, in order.
-        inline: entries of a matrix up to which products per edge are made in row loops.
         pieces: whether rows are cut into pieces, for graphs with a hub; made when such a graph comes.
         halves: the inputs that kernels read in 16 bits, 'f16' or 'bf16', to compute with in float32; made when they come.
     """
@@ -40,13 +40,12 @@ class Executable:
         self,
         inputs: Sequence[Node],
         outputs: Sequence[Node],
-        inline: int = 0,
         pieces: bool = False,
         halves: Mapping[Node, str] = {},
     ) -> None:
-        self.inputs, self.outputs, self.inline, self.pieces = list(inputs), list(outputs), inline, pieces
+        self.inputs, self.outputs, self.pieces = list(inputs), list(outputs), pieces
         self.halves = dict(halves)
-        self.steps: list[Step] = schedule(self.outputs, self.inputs, inline, one_sweep=pieces)
+        self.steps: list[Step] = schedule(self.outputs, self.inputs, one_sweep=pieces)
         self._fixed: dict[Node, Tensor] = {}  # what no input changes
         self._runs: list[Run] = []
         kernels = self._compile()
@@ -62,12 +61,7 @@ class Executable:
 
     def _compile(self) -> list[CompiledKernel]:
         kernels: list[CompiledKernel] = []
-        sources = (
-            source
-            for _, source in llvm.sources(
-                self.steps, self.inputs, machine_code.register_bits(), self.pieces, self.halves
-            )
-        )
+        bits = machine_code.register_bits()
         for step in self.steps:
             if isinstance(step, Host):
                 if step.node.space == "C" and step.node.op != "input" and all(a in self._fixed for a in step.node.args):
@@ -76,8 +70,9 @@ class Executable:
                     self._runs.append(partial(_host, step.node))
                 continue
             compiled: dict[int, CompiledKernel] = {}
-            for kernel in (s for s in step.steps if isinstance(s, Kernel)):
-                compiled[id(kernel)] = CompiledKernel(kernel, next(sources), self.pieces)
+            for kernel in step.kernels:
+                source = Printer(kernel, bits, self.pieces, self.halves).print()
+                compiled[id(kernel)] = CompiledKernel(kernel, source, self.pieces)
             kernels += compiled.values()
             self._runs += [Blocks(step, compiled, self.pieces)] if step.tiled else compiled.values()
         return kernels
@@ -101,7 +96,7 @@ class Executable:
         """Return the same program for rows in pieces, or that reads other inputs in 16 bits."""
         key = pieces, tuple(halves.get(n, "") for n in self.inputs)
         if key not in self._forms:
-            self._forms[key] = Executable(self.inputs, self.outputs, self.inline, pieces, halves)
+            self._forms[key] = Executable(self.inputs, self.outputs, pieces, halves)
         return self._forms[key]
 
 

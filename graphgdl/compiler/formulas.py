@@ -1,10 +1,13 @@
-"""Pointwise ATen ops as formulas of other pointwise ops, in the conventions of torch's own derivatives."""
+"""Pointwise ATen ops as formulas of other pointwise ops, in the conventions of torch's own derivatives.
+
+Each function is named as the op; tensors come as `Term`s, the rest as it is. What torch's own decompositions say as well
+is not said here (see `translate`).
+"""
 # ruff: noqa: D103
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +16,7 @@ from .terms import (
     Term,
     absolute,
     equal,
-    erf,
     exp,
-    expm1,
     floor,
     log,
     log1p,
@@ -26,45 +27,26 @@ from .terms import (
     sigmoid,
     sign,
     sqrt,
-    tanh,
     where,
 )
-
-FORMULAS: dict[str, Callable[..., Any]] = {}  # by the name of the ATen op; tensors come as `Term`s, the rest as it is
-
-
-def formula(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Register a formula under its own name."""
-    FORMULAS[function.__name__.rstrip("_")] = function
-    return function
-
 
 # --- arithmetic
 
 
-@formula
 def add(x: Any, y: Any, alpha: float = 1) -> Term:
     return x + (y if alpha == 1 else y * alpha)
 
 
-@formula
 def sub(x: Any, y: Any, alpha: float = 1) -> Term:
     return x - (y if alpha == 1 else y * alpha)
 
 
-@formula
-def rsub(x: Any, y: Any, alpha: float = 1) -> Term:
-    return sub(y, x, alpha)
-
-
-@formula
 def div(x: Any, y: Any, rounding_mode: str | None = None) -> Term:
     if rounding_mode is not None:
         raise Refused("division with rounding is not understood")
     return x / y
 
 
-@formula
 def pow_(x: Any, exponent: Any) -> Term:
     if isinstance(exponent, Term):
         return power(x, exponent)
@@ -82,316 +64,119 @@ def pow_(x: Any, exponent: Any) -> Term:
     return product if exponent > 0 else 1.0 / product
 
 
-@formula
 def square(x: Term) -> Term:
     return x * x
 
 
-@formula
 def reciprocal(x: Term) -> Term:
     return 1.0 / x
 
 
-@formula
 def to_copy(x: Term, *_: Any, **__: Any) -> Term:
     return x
 
 
-FORMULAS["to"] = to_copy
+to = to_copy
 
 
-@formula
 def atan2(y: Term, x: Term) -> Term:
     """Take every zero for +0, as sums are in torch: loops do not keep its sign, and the angle of (-0, -1) is -pi."""
     level = where(x < 0.0, math.pi, where(x >= 0.0, 0.0, x))
     return where(equal(y, 0.0), level, y.apply("atan2", y, x))
 
 
-@formula
-def addcmul(x: Term, a: Term, b: Term, value: float = 1.0) -> Term:
-    return x + value * (a * b)
-
-
-@formula
 def clamp(x: Term, low: Any = None, high: Any = None) -> Term:
     x = x if low is None else maximum(x, low)
     return x if high is None else minimum(x, high)
 
 
-@formula
-def clamp_min(x: Term, low: Any) -> Term:
-    return maximum(x, low)
-
-
-@formula
-def clamp_max(x: Term, high: Any) -> Term:
-    return minimum(x, high)
-
-
-@formula
-def addcdiv(x: Term, a: Term, b: Term, value: float = 1.0) -> Term:
-    return x + value * (a / b)
-
-
-@formula
-def lerp(x: Term, y: Term, weight: Any) -> Term:
-    near, far = x + weight * (y - x), y - (y - x) * (1.0 - weight)
-    if isinstance(weight, Term):
-        return where(absolute(weight) < 0.5, near, far)
-    return near if abs(weight) < 0.5 else far
-
-
-@formula
 def log2(x: Term) -> Term:
     return log(x) / math.log(2)
 
 
-@formula
 def log10(x: Term) -> Term:
     return log(x) / math.log(10)
 
 
-@formula
 def exp2(x: Term) -> Term:
     return exp(x * math.log(2))
 
 
-@formula
-def logaddexp(x: Term, y: Term) -> Term:
-    return where(equal(x, y), x + math.log(2), maximum(x, y) + log1p(exp(-absolute(x - y))))
-
-
-@formula
-def xlogy(x: Any, y: Any) -> Term:
-    product = x * (log(y) if isinstance(y, Term) else math.log(y))
-    return where(equal(x, 0.0), 0.0, product) if isinstance(x, Term) else product
-
-
-@formula
 def hypot(x: Term, y: Term) -> Term:
     return sqrt(x * x + y * y)
 
 
-@formula
 def ceil(x: Term) -> Term:
     return -floor(-x)
 
 
-@formula
 def trunc(x: Term) -> Term:
     return where(x < 0.0, ceil(x), floor(x))
 
 
-@formula
-def frac(x: Term) -> Term:
-    return x - trunc(x)
-
-
-@formula
 def asinh(x: Term) -> Term:
     a = absolute(x)
     return sign(x) * log1p(a + a * a / (1.0 + sqrt(a * a + 1.0)))
 
 
-@formula
 def acosh(x: Term) -> Term:
     t = x - 1.0
     return log1p(t + sqrt(t * (t + 2.0)))
 
 
-@formula
 def atanh(x: Term) -> Term:
     a = absolute(x)
     return sign(x) * (0.5 * log1p(2.0 * a / (1.0 - a)))
 
 
-@formula
-def logit(x: Term, eps: float | None = None) -> Term:
-    x = x if eps is None else clamp(x, eps, 1.0 - eps)
-    return log(x / (1.0 - x))
-
-
-@formula
-def logit_backward(g: Term, x: Term, eps: float | None = None) -> Term:
-    slope = g / (x * (1.0 - x))
-    return slope if eps is None else where((x < eps) | (x > 1.0 - eps), 0.0, slope)
-
-
-@formula
-def nan_to_num(x: Term, nan: float | None = None, top: float | None = None, low: float | None = None) -> Term:
-    largest = 3.4028234663852886e38 if x.node.dtype == "f32" else sys.float_info.max
-    x = where(x > largest, largest if top is None else top, where(x < -largest, -largest if low is None else low, x))
-    return where(equal(x, x), x, nan or 0.0)
-
-
 # --- activations
 
 
-@formula
 def relu(x: Term) -> Term:
     return maximum(x, 0.0)
 
 
-@formula
-def threshold_backward(g: Term, x: Term, threshold: float) -> Term:
-    return where(x <= threshold, 0.0, g)
-
-
-@formula
-def hardtanh(x: Term, low: float = -1.0, high: float = 1.0) -> Term:
-    return clamp(x, low, high)
-
-
-@formula
-def hardtanh_backward(g: Term, x: Term, low: float, high: float) -> Term:
-    return where((x <= low) | (x >= high), 0.0, g)
-
-
-@formula
-def leaky_relu(x: Term, slope: float = 0.01) -> Term:
-    return where(x > 0.0, x, x * slope)
-
-
-@formula
-def leaky_relu_backward(g: Term, x: Term, slope: float, is_result: bool) -> Term:
-    return where(x > 0.0, g, g * slope)
-
-
-@formula
-def prelu_kernel(x: Term, weight: Term) -> Term:
-    return where(x > 0.0, x, x * weight)
-
-
-@formula
-def prelu_kernel_backward(g: Term, x: Term, weight: Term) -> tuple[Term, Term]:
-    return where(x > 0.0, g, g * weight), where(x > 0.0, 0.0, g * x)
-
-
-@formula
-def silu(x: Term) -> Term:
-    return x * sigmoid(x)
-
-
-@formula
 def silu_backward(g: Term, x: Term) -> Term:
     s = sigmoid(x)
     return g * (s * (x * (1.0 - s) + 1.0))
 
 
-@formula
 def sigmoid_backward(g: Term, y: Term) -> Term:
     return g * (y * (1.0 - y))
 
 
-@formula
 def tanh_backward(g: Term, y: Term) -> Term:
     return g * (1.0 - y * y)
 
 
-@formula
-def softplus(x: Term, beta: float = 1.0, threshold: float = 20.0) -> Term:
-    z = x * beta
-    return where(z > threshold, x, log1p(exp(z)) / beta)
-
-
-@formula
 def softplus_backward(g: Term, x: Term, beta: float, threshold: float) -> Term:
     z = x * beta
     return where(z > threshold, g, g * sigmoid(z))
 
 
-@formula
-def elu(x: Term, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Term:
-    low = expm1(x * input_scale) * (alpha * scale)
-    return where(x > 0.0, x * scale, low)
-
-
-@formula
-def elu_backward(g: Term, alpha: float, scale: float, input_scale: float, is_result: bool, y: Term) -> Term:
-    low = (y + alpha * scale) * input_scale if is_result else exp(y * input_scale) * (alpha * scale * input_scale)
-    return where(y <= 0.0, g * low, g * scale)
-
-
-@formula
-def celu(x: Term, alpha: float = 1.0) -> Term:
-    return elu(x, alpha, 1.0, 1.0 / alpha)
-
-
-@formula
-def mish(x: Term) -> Term:
-    return x * tanh(softplus(x))
-
-
-@formula
-def hardsigmoid(x: Term) -> Term:
-    return clamp(x + 3.0, 0.0, 6.0) / 6.0
-
-
-@formula
 def hardsigmoid_backward(g: Term, x: Term) -> Term:
     sixth = 11184811 / 2**26  # torch takes 1 / 6 in float32, for float64 too
     return where((x > -3.0) & (x < 3.0), g * sixth, 0.0)
 
 
-@formula
-def hardswish(x: Term) -> Term:
-    return x * hardsigmoid(x)
-
-
-@formula
-def hardswish_backward(g: Term, x: Term) -> Term:
-    return where(x <= -3.0, 0.0, where(x < 3.0, g * (x / 3.0 + 0.5), g))
-
-
-@formula
-def hardshrink(x: Term, bound: float = 0.5) -> Term:
-    return hardshrink_backward(x, x, bound)
-
-
-@formula
 def hardshrink_backward(g: Term, x: Term, bound: float) -> Term:
     return where((x >= -bound) & (x <= bound), 0.0, g)
 
 
-FORMULAS["softshrink_backward"] = hardshrink_backward
+softshrink_backward = hardshrink_backward
 
 
-@formula
-def softshrink(x: Term, bound: float = 0.5) -> Term:
-    return where(x > bound, x - bound, where(x < -bound, x + bound, 0.0))
-
-
-@formula
-def threshold(x: Term, bound: float, value: float) -> Term:
-    return where(x <= bound, value, x)
-
-
-@formula
-def gelu(x: Term, approximate: str = "none") -> Term:
-    if approximate == "tanh":
-        return 0.5 * x * (1.0 + tanh(_gelu_inner(x)))
-    return x * (0.5 * (erf(x * math.sqrt(0.5)) + 1.0))
-
-
-def _gelu_inner(x: Term) -> Term:
-    return math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
-
-
-@formula
-def gelu_backward(g: Term, x: Term, approximate: str = "none") -> Term:
-    if approximate == "tanh":
-        t = tanh(_gelu_inner(x))
-        slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * (x * x))
-        return g * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
-    phi = 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
-    return g * (phi + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
-
-
-@formula
 def log_sigmoid_forward(x: Term) -> tuple[Term, float]:
     return minimum(x, 0.0) - log1p(exp(-absolute(x))), 0.0  # what torch keeps for its derivative is not needed
 
 
-@formula
 def log_sigmoid_backward(g: Term, x: Term, buffer: Any) -> Term:
     return g * sigmoid(-x)
+
+
+# by the name of the ATen op
+FORMULAS: dict[str, Callable[..., Any]] = {
+    name.rstrip("_"): function
+    for name, function in list(globals().items())
+    if getattr(function, "__module__", "") == __name__ and not name.startswith("_")
+}

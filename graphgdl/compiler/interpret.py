@@ -17,7 +17,6 @@ _POINTWISE: dict[str, Callable[..., Tensor]] = {  # where torch has another name
     "div": torch.true_divide,
     "and": torch.logical_and,
     "or": torch.logical_or,
-    "not": torch.logical_not,
     "stop": lambda x: x,
 }
 
@@ -55,11 +54,8 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
     if op == "cast":
         return args[0].to(DTYPES[node.dtype])
     if op in POINTWISE:
-        args = [_aligned(a, source, node) for a, source in zip(args, node.args)]
         return (_POINTWISE.get(op) or getattr(torch, op))(*args)
-    if op == "const":
-        return torch.tensor(attr, dtype=DTYPES[node.dtype], device=device)
-    if op == "table":
+    if op in ("const", "table"):
         return torch.tensor(attr, dtype=DTYPES[node.dtype], device=device).view(node.shape)
     if op == "view":
         return args[0].reshape(args[0].shape[:base] + node.shape)
@@ -67,8 +63,7 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
         if node.space == "C":
             return args[0].expand(node.shape)
         assert edges is not None
-        x = _aligned(args[0], node.args[0], node)
-        return x.expand(edges.rows(node.space), *node.shape)
+        return args[0].expand(edges.rows(node.space), *node.shape)
     if op == "permute":
         return args[0].permute(*range(base), *(p + base for p in attr))
     if op == "take":
@@ -80,13 +75,10 @@ def evaluate(node: Node, args: list[Tensor], edges: Edges | None, device: Any = 
         return args[0].index_select(axis + base, _positions(positions, args[0].device))
     if op == "cat":
         return torch.cat(args, attr + base)
-    if op == "sum":
-        return args[0].sum([a + base for a in attr])
-    if op == "amax":
-        return args[0].amax([a + base for a in attr])
+    if op in ("sum", "amax"):
+        return getattr(torch, op)(args[0], [a + base for a in attr])
     if op == "mm":
-        x, w = args
-        return x @ w
+        return args[0] @ args[1]
     if op == "mmt":
         x, y = args
         return outer_sum(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]))
@@ -118,13 +110,6 @@ def outer_sum(x: Tensor, y: Tensor) -> Tensor:
     a, b = (t[:cut].reshape(count, rows, t.shape[1]) for t in (x, y))
     found = torch.bmm(a.transpose(1, 2), b).sum(0)
     return found if cut == x.shape[0] else found + outer_sum(x[cut:], y[cut:])
-
-
-def _aligned(value: Tensor, source: Node, target: Node) -> Tensor:
-    """Give a value as many feature axes as its user has."""
-    if source.space == "C" or len(source.shape) == len(target.shape):
-        return value
-    return value.reshape(value.shape[:1] + (1,) * (len(target.shape) - len(source.shape)) + source.shape)
 
 
 def _row_reduction(node: Node, x: Tensor, edges: Edges) -> Tensor:

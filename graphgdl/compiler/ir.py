@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import reduce
+from itertools import accumulate, pairwise
 from typing import Any
 
 from .node import COMPARISONS, POINTWISE, Node, Shape, broadcast, covers, hoistable, is_factor, is_zero, join
 
-_NUMBERS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv}
+_ARITHMETIC = {  # what it does to numbers, and the number that changes nothing
+    "add": (operator.add, 0),
+    "sub": (operator.sub, 0),
+    "mul": (operator.mul, 1),
+    "div": (operator.truediv, 1),
+}
 _REASSOCIABLE = ("add", "mul", "maximum", "minimum", "and", "or", "eq", "ne")
+
+
+def same(x: Node) -> float | bool | None:
+    """Return the number that `x` is everywhere by construction, None if there is none."""
+    if x.op == "expand":
+        return same(x.args[0])
+    return x.attr if x.op == "const" else None
 
 
 class Program:
@@ -26,8 +40,8 @@ class Program:
         sum(attr axes; they disappear), amax(attr axes);
         gather(attr end), reduce(attr end), rmax(attr end): 0 in a row without edges, rarg(attr end): edge id of the
         first greatest value, -1 in a row without edges; total: sum over rows;
-        mm(x, w): contract the last feature axis of x with the first of w; mmt(x, y): sum over rows and leading
-        features of x^T y.
+        mm(x, w; attr 'inline' if a row loop makes it): contract the last feature axis of x with the first of w;
+        mmt(x, y): sum over rows and leading features of x^T y.
     """
 
     def __init__(self, inline: int = 0, keep: bool = False) -> None:
@@ -80,6 +94,8 @@ class Program:
             raise ValueError(f"`{op}` takes {POINTWISE[op]} arguments, got {len(args)}")
         if op == "mul":
             args = self._shared_quotient(*args)
+        if op in _COMPOSED:
+            return _COMPOSED[op](self, *args)
         folded = self._simplified(op, args, dtype)
         if folded is not None:
             return folded
@@ -95,47 +111,32 @@ class Program:
 
     def _simplified(self, op: str, args: tuple[Node, ...], dtype: str | None) -> Node | None:
         """Return a simpler equal node (exactly equal for finite values), or None."""
-        value: list[Any] = [a.attr if a.op == "const" else None for a in args]
         if op == "cast":
             return args[0] if args[0].dtype == dtype else None
-        if op == "stop" and args[0].op in ("stop", "const"):
-            return args[0]
-        if op in ("add", "mul") and value[0] is not None:
-            args, value = args[::-1], value[::-1]
-        if (
-            (op == "mul" and value[1] == 1)
-            or (op == "div" and value[1] == 1)
-            or (op in ("add", "sub") and value[1] == 0)
-        ):
-            return args[0]
-        if op == "mul" and value[1] == -1:
-            return self.pw("neg", args[0])
-        if op in _NUMBERS and all(v is not None for v in value) and args[0].dtype == args[1].dtype:
-            return None if op == "div" and value[1] == 0 else self.const(_NUMBERS[op](*value), args[0].dtype)
-        if op == "neg" and args[0].op == "neg":
-            return args[0].args[0]
-        if op == "neg" and value[0] is not None:
-            return self.const(-value[0], args[0].dtype)
+        if op == "stop":
+            return args[0] if args[0].op in ("stop", "const") else None
+        numbers: list[Any] = [same(a) for a in args]
+        if op == "neg":
+            if numbers[0] is not None:
+                return self.full(-numbers[0], args[0])
+            return args[0].args[0] if args[0].op == "neg" else None
+        if op not in _ARITHMETIC:
+            return None
+        compute, unit = _ARITHMETIC[op]
+        if None not in numbers and args[0].dtype == args[1].dtype and not (op == "div" and numbers[1] == 0):
+            return self.filled(compute(*numbers), join(args), broadcast(*(a.shape for a in args)), args[0].dtype)
+        for x, y in (args, args[::-1]) if op in _REASSOCIABLE else (args,):
+            if not covers((y, x)):
+                continue
+            if same(y) == unit:
+                return x
+            if op == "mul" and same(y) == -1:
+                return self.pw("neg", x)
+            # zeros from the derivative of a slice or of a constant branch: no number is lost but 0 * inf
+            if op == "mul" and same(y) == 0:
+                return self.full(0.0, x)
         if op == "add" and args[1].op == "neg":
             return self.pw("sub", args[0], args[1].args[0])
-        if op == "mul":
-            # zeros from the derivative of a slice or of a constant branch: no number is lost but 0 * inf
-            if value[1] == 0:
-                return self.full(0.0, args[0])
-            if args[0].op == "expand" and args[0].args[0].op == "const" and args[0].args[0].attr == 1 and covers(args):
-                return args[1]
-            if (
-                args[1].op == "expand"
-                and args[1].args[0].op == "const"
-                and args[1].args[0].attr == 1
-                and covers(args[::-1])
-            ):
-                return args[0]
-        if op == "add":
-            if is_zero(args[0]) and covers(args):
-                return args[1]
-            if is_zero(args[1]) and covers(args[::-1]):
-                return args[0]
         return None
 
     def _shared_quotient(self, x: Node, y: Node) -> tuple[Node, Node]:
@@ -145,10 +146,9 @@ class Program:
                 return self.pw("div", g, q.args[1]), q.args[0]
         return x, y
 
-    def full(self, value: float, like: Node, dtype: str | None = None) -> Node:
+    def full(self, value: float, like: Node) -> Node:
         """Return `value` in the shape and space of `like`."""
-        constant = self.const(value, dtype or like.dtype)
-        return self.node("expand", (constant,), like.shape, like.space, like.shape, constant.dtype)
+        return self.filled(value, like.space, like.shape, like.dtype)
 
     def filled(self, value: float, space: str, shape: Shape, dtype: str) -> Node:
         """Return a value that is the same number everywhere."""
@@ -164,8 +164,8 @@ class Program:
             x = x.args[0]
         if x.shape == shape:
             return x
-        if x.op == "expand" and x.args[0].op == "const":
-            return self.filled(x.args[0].attr, x.space, shape, x.dtype)
+        if (number := same(x)) is not None:
+            return self.filled(number, x.space, shape, x.dtype)
         if math.prod(shape) != x.numel:
             raise ValueError(f"`view` of {x} to {shape}")
         return self.node("view", (x,), shape, x.space, shape, x.dtype)
@@ -175,14 +175,10 @@ class Program:
         shape, space = tuple(shape), space or x.space
         if x.shape == shape and x.space == space:
             return x
-        if x.op == "const":
-            return self.filled(x.attr, space, shape, x.dtype)
+        if (number := same(x)) is not None:
+            return self.filled(number, space, shape, x.dtype)
         if x.op == "expand":
-            return (
-                self.expand(x.args[0], shape, space)
-                if x.args[0].shape
-                else self.filled(x.args[0].attr, space, shape, x.dtype)
-            )
+            return self.expand(x.args[0], shape, space)
         x = self.view(x, (1,) * (len(shape) - len(x.shape)) + x.shape)
         return self.node("expand", (x,), shape, space, shape, x.dtype)
 
@@ -192,7 +188,7 @@ class Program:
             perm, x = tuple(x.attr[p] for p in perm), x.args[0]
         if tuple(perm) == tuple(range(len(perm))):
             return x
-        if sum(d != 1 for d in x.shape) <= 1 or (x.op == "expand" and x.args[0].op == "const"):
+        if sum(d != 1 for d in x.shape) <= 1 or same(x) is not None:
             return self.view(x, tuple(x.shape[p] for p in perm))
         return self.node("permute", (x,), tuple(perm), x.space, tuple(x.shape[p] for p in perm), x.dtype)
 
@@ -204,8 +200,8 @@ class Program:
             return x
         if x.op == "take" and x.attr[0] == axis:
             return self.take(x.args[0], axis, (x.attr[1][p] for p in positions))
-        if x.op == "expand" and x.args[0].op == "const":
-            return self.filled(x.args[0].attr, x.space, shape, x.dtype)
+        if (number := same(x)) is not None:
+            return self.filled(number, x.space, shape, x.dtype)
         if x.op == "gather":
             return self.gather(self.take(x.args[0], axis, positions), x.attr)
         if x.op == "mm" and axis == len(x.shape) - 1:
@@ -226,10 +222,9 @@ class Program:
             return parts[0]
         space = join(parts)
         parts = [self.expand(p, p.shape, space) for p in parts]
-        if all(is_zero(p) for p in parts):
-            shape = (*parts[0].shape[:axis], sum(p.shape[axis] for p in parts), *parts[0].shape[axis + 1 :])
-            return self.filled(0.0, space, shape, parts[0].dtype)
         shape = (*parts[0].shape[:axis], sum(p.shape[axis] for p in parts), *parts[0].shape[axis + 1 :])
+        if all(is_zero(p) for p in parts):
+            return self.filled(0.0, space, shape, parts[0].dtype)
         return self.node("cat", tuple(parts), axis, space, shape, parts[0].dtype)
 
     def sum(self, x: Node, axes: Iterable[int], keepdim: bool = False) -> Node:
@@ -256,11 +251,12 @@ class Program:
         """Copy each node's row to its edges; `end` is 'src' or 'dst'."""
         if x.op == "view":
             return self.view(self.gather(x.args[0], end), x.shape)
-        if x.op == "expand" and x.args[0].space == "C":
-            return self.node("expand", x.args, x.attr, "E", x.shape, x.dtype)
+        made_of = x.args[0] if x.op == "expand" else x
+        if made_of.space == "C":
+            return self.expand(made_of, x.shape, "E")
         if x.op == "expand":
-            return self.expand(self.gather(x.args[0], end), x.shape)
-        if x.op in ("mul", "div") and x.space != "C" and any(is_factor(a, x) for a in x.args):
+            return self.expand(self.gather(made_of, end), x.shape)
+        if x.op in ("mul", "div") and any(is_factor(a, x) for a in x.args):
             return self.pw(x.op, *(a if a.space == "C" else self.gather(a, end) for a in x.args))
         return self.node("gather", (x,), end, "E", x.shape, x.dtype)
 
@@ -281,14 +277,10 @@ class Program:
 
     def rmax(self, x: Node, end: str, space: str) -> Node:
         """Return the greatest value over each node's edges, 0 where there is none."""
-        if x.op == "view":
-            return self.view(self.rmax(x.args[0], end, space), x.shape)
         return self.node("rmax", (x,), end, space, x.shape, x.dtype)
 
     def rarg(self, x: Node, end: str, space: str) -> Node:
         """Return the edge id of the first greatest value over each node's edges, -1 where there is none."""
-        if x.op == "view":
-            return self.view(self.rarg(x.args[0], end, space), x.shape)
         return self.node("rarg", (x,), end, space, x.shape, "i32")
 
     def total(self, x: Node) -> Node:
@@ -308,36 +300,29 @@ class Program:
         k, m = w.shape
         if x.space == "E" and x.op == "gather":  # one product per node instead of one per edge
             return self.gather(self.mm(x.args[0], w), x.attr)
-        if x.op == "neg":
-            return self.pw("neg", self.mm(x.args[0], w))
         if is_zero(x):
             return self.filled(0.0, x.space, (*x.shape[:-1], m), x.dtype)
         if x.space == "E":
             last = len(x.shape) - 1
             if x.op == "cat" and x.attr == last and any(hoistable(p) for p in x.args):
-                total, start = None, 0
-                for part in x.args:
-                    product = self.mm(part, self.take(w, 0, range(start, start + part.shape[-1])))
-                    total = product if total is None else self.pw("add", total, product)
-                    start += part.shape[-1]
-                assert total is not None
-                return total
+                bounds = pairwise(accumulate((part.shape[-1] for part in x.args), initial=0))
+                return self._added(self.mm(p, self.take(w, 0, range(*bound))) for p, bound in zip(x.args, bounds))
             if x.op in ("add", "sub") and all(a.shape == x.shape and hoistable(a) for a in x.args):
                 return self.pw(x.op, self.mm(x.args[0], w), self.mm(x.args[1], w))
             if k <= 4:
-                total = None
-                for a in range(k):
-                    product = self.pw("mul", self.take(x, last, [a]), self.view(self.take(w, 0, [a]), (m,)))
-                    total = product if total is None else self.pw("add", total, product)
-                assert total is not None
-                return total
+                rows = (self.view(self.take(w, 0, [a]), (m,)) for a in range(k))
+                return self._added(self.pw("mul", self.take(x, last, [a]), row) for a, row in enumerate(rows))
             if m <= 2:
                 columns = [
                     self.sum(self.pw("mul", x, self.view(self.take(w, 1, [b]), (k,))), [last], keepdim=True)
                     for b in range(m)
                 ]
                 return self.cat(columns, last)
-        return self.node("mm", (x, w), None, x.space, (*x.shape[:-1], m), x.dtype)
+        attr = "inline" if x.space == "E" and w.numel <= self.inline else None
+        return self.node("mm", (x, w), attr, x.space, (*x.shape[:-1], m), x.dtype)
+
+    def _added(self, terms: Iterable[Node]) -> Node:
+        return reduce(lambda a, b: self.pw("add", a, b), terms)
 
     def mmt(self, x: Node, y: Node) -> Node:
         """Sum x^T y over rows and leading features: x (..., k), y (..., m) -> C (k, m)."""
@@ -347,8 +332,6 @@ class Program:
             for swap, (a, b) in ((False, (x, y)), (True, (y, x))):
                 if a.op == "gather":
                     found = self.mmt(a.args[0], self.reduce(b, a.attr, a.args[0].space))
-                elif a.op == "neg":
-                    found = self.pw("neg", self.mmt(a.args[0], b))
                 elif a.op == "cat" and any(hoistable(p) for p in a.args):
                     found = self.cat([self.mmt(p, b) for p in a.args], 0)
                 elif a.op in ("add", "sub") and all(p.shape == a.shape and hoistable(p) for p in a.args):
@@ -360,3 +343,15 @@ class Program:
                 outer = self.pw("mul", self.view(x, (x.shape[-1], 1)), self.view(y, (1, y.shape[-1])))
                 return self.total(outer)
         return self.node("mmt", (x, y), None, "C", (x.shape[-1], y.shape[-1]), x.dtype)
+
+
+def _sign(p: Program, x: Node) -> Node:
+    above, below = (p.pw(op, x, p.const(0.0, x.dtype)) for op in ("gt", "lt"))
+    return p.pw("sub", p.pw("cast", above, dtype=x.dtype), p.pw("cast", below, dtype=x.dtype))
+
+
+_COMPOSED: dict[str, Callable[[Program, Node], Node]] = {  # pointwise ops of others, which printers need not know
+    "not": lambda p, x: p.pw("eq", x, p.const(False, "bool")),
+    "rsqrt": lambda p, x: p.pw("div", p.const(1.0, x.dtype), p.pw("sqrt", x)),
+    "sign": _sign,
+}

@@ -14,7 +14,7 @@ from graphgdl.ops.cpu import machine_code, pool
 from . import llvm
 from .interpret import DTYPES
 from .node import REDUCTIONS, Node
-from .schedule import Kernel
+from .steps import Kernel
 from .topology import Loops, Topology
 
 PART_WORK = 1_000_000  # features read and written by one part: about 100 us
@@ -27,9 +27,9 @@ class CompiledKernel:
     """One compiled kernel and its arrays; called, it runs over all rows of a graph."""
 
     def __init__(self, kernel: Kernel, source: llvm.Source, pieces: bool) -> None:
-        (self.function,) = machine_code.compiled(source.text, [source.symbol])
+        (self.function,) = machine_code.compiled(source.text, [llvm.SYMBOL])
         self.kernel, self.arrays, self.pieces = kernel, source.arrays, pieces
-        self.made = [r for r in kernel.roots if r not in kernel.unread]
+        self.made = kernel.made
         self.totals = {r for r in self.made if r.op == "total"}
         self.cut = {r for r in self.made if r.op in REDUCTIONS} if pieces and not kernel.adds else set()
         self.work = sum(a.numel for a in source.arrays) + 4

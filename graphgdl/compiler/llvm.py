@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .llvm_arrays import Arrays
@@ -11,16 +11,20 @@ from .llvm_reductions import Reduction
 from .llvm_values import Values
 from .llvm_vectors import EDGE, ENTRY, ROW, TYPES, Builder, Vector, literal
 from .node import REDUCTIONS, Node
-from .schedule import Host, Kernel, Product, Step
+from .steps import Kernel, counts
+
+SYMBOL = "rows"
 
 
 @dataclass
 class Source:
-    """One printed kernel: its text, and the nodes whose arrays it takes after the header, in order."""
+    """One printed kernel: its text, and the nodes whose arrays it takes after the header, in order.
+
+    The text defines the function `SYMBOL`: `void (ptr arguments, i64 first row, i64 last row + 1, i64 part)`.
+    """
 
     text: str
     arrays: list[Node]
-    symbol: str
 
 
 class Printer:
@@ -28,10 +32,6 @@ class Printer:
 
     Args:
         kernel: what to print.
-        symbol: name of the function `void (ptr arguments, i64 first row, i64 last row + 1, i64 part)`.
-        memory: values that are in memory when the kernel starts.
-        tile: the edge values, read or written, that lie by position in the tile and not by edge id.
-        block: those that lie by position in the block.
         register_bits: width of the machine's vector registers.
         pieces: whether it walks pieces of rows, and leaves one result for each piece.
         halves: the inputs that are in memory in 16 bits, 'f16' or 'bf16'.
@@ -40,19 +40,14 @@ class Printer:
     def __init__(
         self,
         kernel: Kernel,
-        symbol: str,
-        memory: set[Node],
-        tile: set[Node],
-        block: set[Node],
         register_bits: int,
         pieces: bool = False,
         halves: Mapping[Node, str] = {},
     ) -> None:
-        self.kernel, self.symbol = kernel, symbol
-        self.pieces = pieces and not kernel.adds
+        self.kernel, self.pieces = kernel, pieces and not kernel.adds
         self.code = Builder()
-        self.arrays = Arrays(self.code, tile, block, kernel.adds, halves)
-        self.values = Values(self.code, self.arrays, kernel.end, memory, register_bits)
+        self.arrays = Arrays(self.code, kernel.shared, kernel.tile - kernel.shared, kernel.adds, halves)
+        self.values = Values(self.code, self.arrays, kernel.end, kernel.memory, register_bits)
         self.totals: list[Reduction] = []
 
     def print(self) -> Source:
@@ -74,7 +69,7 @@ class Printer:
         lines = [
             *sorted(code.declarations),
             *code.functions.values(),
-            f"define void @{self.symbol}(ptr %arguments, i64 %first, i64 %last, i64 %part) #0 {{",
+            f"define void @{SYMBOL}(ptr %arguments, i64 %first, i64 %last, i64 %part) #0 {{",
             "entry:",
             *code.slots,
             "%row.slot = alloca i64",
@@ -100,7 +95,7 @@ class Printer:
             "!0 = !{}",
             ATTRIBUTES,
         ]
-        return Source("\n".join(lines) + "\n", self.arrays.nodes, self.symbol)
+        return Source("\n".join(lines) + "\n", self.arrays.nodes)
 
     def _row_head(self) -> list[str]:
         lines = [
@@ -124,12 +119,12 @@ class Printer:
         """Return one pass over the edges of a row, and what is done before and after it."""
         code, values, position = self.code, self.values, f"%{name}.q"
         values.begin_sweep(position)
-        reductions = {r: Reduction(values, r) for r in roots if r.space != "E" and not _is_count(r)}
+        reductions = {r: Reduction(values, r) for r in roots if r.space != "E" and not counts(r)}
         stored = [r for r in roots if r.space == "E"]
         for root in stored:
             for lanes in values.chunks(root):
                 value = values.value(root, lanes)
-                code.store(self.arrays.pointer(root), self.arrays.edge(root), lanes, value, EDGE)
+                code.store(self.arrays.pointer(root), self.arrays.offset(root), lanes, value, EDGE)
         for reduction in reductions.values():
             reduction.add()
         values.written.update(stored)
@@ -179,43 +174,3 @@ class Printer:
         degree = self.code.let(ROW, f"sitofp i64 %degree to {type_}")
         times = literal(root.args[0].args[0].attr, root.dtype)
         return Vector(self.code.let(ROW, f"fmul {type_} {degree}, {times}"), 1, root.dtype, ROW)
-
-
-def _is_count(root: Node) -> bool:
-    x = root.args[0]
-    return root.op == "reduce" and x.op == "expand" and x.args[0].op == "const"
-
-
-def sources(
-    steps: Iterable[Step],
-    inputs: Iterable[Node],
-    register_bits: int,
-    pieces: bool = False,
-    halves: Mapping[Node, str] = {},
-) -> Iterator[tuple[Kernel, Source]]:
-    """Print the kernels of a schedule in order.
-
-    Args:
-        steps: the schedule.
-        inputs: values that are in memory when it starts.
-        register_bits: as of `Printer`.
-        pieces, halves: as of `Printer`.
-
-    Raises:
-        Refused: an op has no kernel.
-    """
-    memory, count = set(inputs), 0
-    for step in steps:
-        if isinstance(step, Host):
-            memory.add(step.node)
-            continue
-        for part in step.steps:
-            if isinstance(part, Product):
-                memory.add(part.node)
-                continue
-            shared = step.shared
-            block = set(step.tile) - shared
-            yield part, Printer(part, f"k{count}", set(memory), shared, block, register_bits, pieces, halves).print()
-            memory.update(set(part.roots) - part.unread)
-            count += 1
-        memory.difference_update(step.tile)

@@ -57,53 +57,41 @@ class Arrays:
         """Return the offset of the present row; `of` is 'r' for the present piece of a row."""
         return self.code.once(f"{of}*{node.numel}", ROW, f"mul i64 %{of}, {node.numel}")
 
-    def neighbour(self, node: Node) -> str:
-        """Return the offset of the other end of the present edge."""
-        return self.code.once(f"col*{node.numel}", EDGE, f"mul i64 {self._entry('col')[1]}, {node.numel}")
-
     def prefetch(self, node: Node, lanes: Lanes) -> None:
         """Ask for features of an edge to come, or of its other end: where they lie is random, and the wait for it long."""
         if node in self.block or (node in self.tile and not self.adds):
             return  # in the order of the loop
-        offset, kind = self._ahead(node), self.kind(node)
+        offset, kind = self.offset(node, self._later()), self.kind(node)
         size = ALIGN[kind]
         for line in range(lanes[0] * size // LINE, lanes[-1] * size // LINE + 1):
             self.code.prefetch(self.pointer(node), offset, line * LINE // size, kind)
 
-    def _ahead(self, node: Node) -> str:
-        """Return the offset of what the edge `AHEAD` positions on reads of an array."""
+    def _later(self) -> str:
+        """Return the position `AHEAD` edges on."""
         once = self.code.once
-        array = "pos" if node in self.tile else "edge" if node.space == "E" else "col"
         last = once("last.at", ENTRY, "getelementptr i64, ptr %ptr, i64 %last")
         stop = once("stop", ENTRY, f"load i64, ptr {last}, !invariant.load !0")
         final = once("final", ENTRY, f"add i64 {stop}, -1")
         then = once("ahead", EDGE, f"add i64 {self.position}, {AHEAD}")
         less = once("ahead.less", EDGE, f"icmp slt i64 {then}, {final}")
-        then = once("ahead.most", EDGE, f"select i1 {less}, i64 {then}, i64 {final}")
-        address = once(f"ahead.{array}.at", EDGE, f"getelementptr i32, ptr %{array}, i64 {then}")
-        value = once(f"ahead.{array}", EDGE, f"load i32, ptr {address}, !invariant.load !0")
-        value = once(f"ahead.{array}.wide", EDGE, f"zext i32 {value} to i64")
-        if array == "pos":
-            value = once("ahead.in tile", EDGE, f"sub i64 {value}, %tile")
-        return once(f"ahead.{array}*{node.numel}", EDGE, f"mul i64 {value}, {node.numel}")
+        return once("ahead.most", EDGE, f"select i1 {less}, i64 {then}, i64 {final}")
 
-    def edge(self, node: Node) -> str:
-        """Return the offset of the present edge."""
-        if node not in self.tile and node not in self.block:
-            return self.code.once(f"edge*{node.numel}", EDGE, f"mul i64 {self._entry('edge')[1]}, {node.numel}")
-        position, start = (
-            self._entry("pos")[1] if self.adds else self.position,
-            "block" if node in self.block else "tile",
-        )
-        relative = self.code.once(f"in {start}", EDGE, f"sub i64 {position}, %{start}")
-        return self.code.once(f"{start}*{node.numel}", EDGE, f"mul i64 {relative}, {node.numel}")
+    def offset(self, node: Node, position: str = "") -> str:
+        """Return the offset of the edge at a position, if none is given of the present one, or of its other end."""
+        at = position or self.position
+        start = "tile" if node in self.tile else "block" if node in self.block else ""
+        if self.adds or not start:
+            at = self._entry("pos" if start else "edge" if node.space == "E" else "col", at)[1]
+        if start:
+            at = self.code.once(f"{at} in {start}", EDGE, f"sub i64 {at}, %{start}")
+        return self.code.once(f"{at}*{node.numel}", EDGE, f"mul i64 {at}, {node.numel}")
 
     def edge_id(self) -> Vector:
         """Return the number of the present edge in the caller's order."""
-        return Vector(self._entry("edge")[0], 1, "i32", EDGE)
+        return Vector(self._entry("edge", self.position)[0], 1, "i32", EDGE)
 
-    def _entry(self, array: str) -> tuple[str, str]:
-        """Load the entry of a header array at the present position: as i32, and as i64."""
-        address = self.code.once(f"{array}.address", EDGE, f"getelementptr i32, ptr %{array}, i64 {self.position}")
-        value = self.code.once(array, EDGE, f"load i32, ptr {address}, !invariant.load !0")
-        return value, self.code.once(f"{array}.wide", EDGE, f"zext i32 {value} to i64")
+    def _entry(self, array: str, at: str) -> tuple[str, str]:
+        """Load the entry of a header array at a position: as i32, and as i64."""
+        address = self.code.once(f"{array} at {at}", EDGE, f"getelementptr i32, ptr %{array}, i64 {at}")
+        value = self.code.once(f"{array} {at}", EDGE, f"load i32, ptr {address}, !invariant.load !0")
+        return value, self.code.once(f"wide {array} {at}", EDGE, f"zext i32 {value} to i64")

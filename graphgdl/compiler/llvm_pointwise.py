@@ -56,25 +56,12 @@ def _instruction(code: Builder, op: str, kind: str, args: list[Vector], level: i
         return code.let(level, f"fneg {FAST} {type_} {joined}")
     if op in _COMPARISONS:
         return code.let(level, f"{_COMPARISONS[op][args[0].kind not in _REALS]} {args[0].type} {joined}")
-    if op == "not":
-        return code.let(level, f"xor {type_} {joined}, {literal(1, 'bool', n)}")
     if op == "where":
         return code.choose(kind, n, level, *names)
     if op == "cast":
         return _cast(code, args[0], kind, level)
-    if op == "sign":
-        zero = literal(0, kind, n)
-        above = code.let(level, f"fcmp ogt {type_} {joined}, {zero}")
-        below = code.let(level, f"fcmp olt {type_} {joined}, {zero}")
-        mask = vector_type("bool", n)
-        up = code.let(level, f"uitofp {mask} {above} to {type_}")
-        down = code.let(level, f"uitofp {mask} {below} to {type_}")
-        return code.let(level, f"fsub {type_} {up}, {down}")
     if op in _INTRINSICS:
         return code.intrinsic(_INTRINSICS[op], kind, n, level, *names)
-    if op == "rsqrt":
-        root = code.intrinsic("sqrt", kind, n, level, joined)
-        return code.let(level, f"fdiv {FAST} {type_} {literal(1, kind, n)}, {root}")
     if op == "sigmoid" and kind == "f32":
         return _sigmoid(code, joined, n, level)
     if op == "exp":

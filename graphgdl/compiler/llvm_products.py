@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .llvm_pointwise import ATTRIBUTES
-from .llvm_vectors import ALIGN, FAST, TYPES, vector_type
+from .llvm_vectors import ENTRY, FAST, Builder, Lanes, Vector, literal, vector_type
 
 
 def product(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str:
@@ -18,17 +18,16 @@ def product(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str:
     code = _Function(symbol, kind, register_bits)
 
     def group(row: str, size: int, column: str, panel: Panel) -> None:
-        starts = [code.offset("%x", code.add(row, r), k) for r in range(size)]
-        sums = [[code.room(lanes, zero=True) for _, lanes in panel] for _ in starts]
+        rows = [code.add(row, r) for r in range(size)]
+        starts = [code.times(r, k) for r in rows]
+        sums = [[code.sum_of(lanes) for lanes in panel] for _ in rows]
 
         def step(inner: str) -> None:
-            code.outer(starts, inner, code.at(code.offset("%w", inner, m), column), panel, sums)
+            code.outer([code.add(s, inner) for s in starts], code.add(code.times(inner, m), column), panel, sums)
 
         code.loop(str(k), 1, step)
-        for r, slots in enumerate(sums):
-            place = code.at(code.offset("%y", code.add(row, r), m), column)
-            for (start, lanes), slot in zip(panel, slots):
-                code.store(code.at(place, start), code.load(slot, lanes), lanes)
+        for r, slots in zip(rows, sums):
+            code.write(code.add(code.times(r, m), column), panel, slots)
 
     code.tiles("%n", m, group)
     return code.text()
@@ -39,142 +38,112 @@ def outer_sum(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str
     code = _Function(symbol, kind, register_bits)
 
     def group(row: str, size: int, column: str, panel: Panel) -> None:
-        places = [code.at(code.offset("%y", code.add(row, r), m), column) for r in range(size)]
-        sums = [[code.room(lanes) for _, lanes in panel] for _ in places]
-
-        def each(copy: Callable[[str, str, int], None]) -> None:
-            for place, slots in zip(places, sums):
-                for (start, lanes), slot in zip(panel, slots):
-                    copy(code.at(place, start), slot, lanes)
+        places = [code.add(code.times(code.add(row, r), m), column) for r in range(size)]
+        sums = [[code.sum_of(lanes, place) for lanes in panel] for place in places]
 
         def step(n: str) -> None:
-            left = code.at(code.offset("%x", n, k), row)
-            code.outer(
-                [code.at(left, r) for r in range(size)], "", code.at(code.offset("%w", n, m), column), panel, sums
-            )
+            left = code.add(code.times(n, k), row)
+            code.outer([code.add(left, r) for r in range(size)], code.add(code.times(n, m), column), panel, sums)
 
-        each(lambda place, slot, lanes: code.store(slot, code.load(place, lanes), lanes))
         code.loop("%n", 1, step)
-        each(lambda place, slot, lanes: code.store(place, code.load(slot, lanes), lanes))
+        for place, slots in zip(places, sums):
+            code.write(place, panel, slots)
 
     code.tiles(str(k), m, group)
     return code.text()
 
 
 GROUPS = (6, 3, 1)  # rows that share the loads of a panel
-Panel = list[tuple[int, int]]  # vectors: first column, lanes
+Panel = list[Lanes]  # vectors of columns that lie side by side
 
 
-class _Function:
-    """Writes one function of three arrays and a number of rows."""
+class _Function(Builder):
+    """Writes one function of three arrays and a number of rows, all of it in nested loops."""
 
     def __init__(self, symbol: str, kind: str, register_bits: int) -> None:
-        self.symbol, self.kind, self.type = symbol, kind, TYPES[kind]
-        self.lanes = register_bits // (64 if kind == "f64" else 32)
+        super().__init__()
+        self.symbol, self.kind = symbol, kind
+        self.most = register_bits // (64 if kind == "f64" else 32)  # lanes
         self.width = 4 if register_bits == 512 else 2  # vectors of a panel: of 32 registers, or of 16
-        self.lines: list[str] = []
-        self.slots: list[str] = ["%row = alloca i64"]
-        self.count = 0
+        self.slots.append("%row = alloca i64")
 
     def tiles(self, rows: str, m: int, group: Callable[..., None]) -> None:
         """Call `group(first row, number of rows, first column, panel)` inside loops over `rows` rows and m columns."""
         whole, rest = self._panels(m)
 
         def panel(column: str, vectors: Panel) -> None:
-            self.line("store i64 0, ptr %row")
+            self.lines[ENTRY].append("store i64 0, ptr %row")
             for size in GROUPS:
                 self.loop(rows, size, partial(group, size=size, column=column, panel=vectors), slot="%row")
 
         if whole:
-            width = self.width * self.lanes
-            vectors = [(v * self.lanes, self.lanes) for v in range(self.width)]
+            width = self.width * self.most
+            vectors = [tuple(range(start, start + self.most)) for start in range(0, width, self.most)]
             self.loop(str(whole * width), width, lambda column: panel(column, vectors))
         if rest:
             panel("0", rest)
 
     def _panels(self, m: int) -> tuple[int, Panel]:
-        """Cut m columns into whole panels, their number, and the vectors (first column, lanes) that are left."""
-        whole, start = divmod(m, self.width * self.lanes)
-        rest, lanes, start = [], self.lanes, m - start
+        """Cut m columns into whole panels, their number, and the vectors that are left."""
+        whole, start = divmod(m, self.width * self.most)
+        rest, lanes, start = [], self.most, m - start
         while start < m:
             while lanes > m - start:
                 lanes //= 2
-            rest.append((start, lanes))
+            rest.append(tuple(range(start, start + lanes)))
             start += lanes
         return whole, rest
 
-    def outer(self, rows: list[str], inner: str, columns: str, panel: Panel, sums: list[list[str]]) -> None:
+    def outer(self, numbers: list[str], columns: str, panel: Panel, sums: list[list[str]]) -> None:
         """Add to `sums` one number of each row times a row of columns."""
-        vectors = [self.load(self.at(columns, start), lanes) for start, lanes in panel]
-        for row, slots in zip(rows, sums):
-            number = self.load(self.at(row, inner), 1)
-            for (_, lanes), vector, slot in zip(panel, vectors, slots):
-                self.multiply_add(slot, number, vector, lanes)
+        vectors = [self._read("%w", columns, lanes) for lanes in panel]
+        for place, slots in zip(numbers, sums):
+            number = self._read("%x", place, (0,))
+            for vector, slot in zip(vectors, slots):
+                factor = self.spread(number, vector.lanes)
+                name = self.let(ENTRY, f"fmul {FAST} {vector.type} {factor.name}, {vector.name}")
+                old = self.get(ENTRY, slot, self.kind, vector.lanes)
+                self.put(ENTRY, slot, vector.type, self.sum(old, Vector(name, vector.lanes, self.kind, ENTRY)).name)
 
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def let(self, text: str) -> str:
-        self.count += 1
-        self.lines.append(f"%v{self.count} = {text}")
-        return f"%v{self.count}"
-
-    def add(self, a: str, b: int) -> str:
-        return self.let(f"add i64 {a}, {b}") if b else a
-
-    def at(self, pointer: str, index: str | int = 0) -> str:
-        return (
-            self.let(f"getelementptr {self.type}, ptr {pointer}, i64 {index}") if index not in ("", "0", 0) else pointer
+    def sum_of(self, lanes: Lanes, place: str = "") -> str:
+        """Return a slot for a sum that begins with what is at a place in y, or with zero."""
+        type_ = vector_type(self.kind, len(lanes))
+        slot = self.slot(type_)
+        self.put(
+            ENTRY, slot, type_, self._read("%y", place, lanes).name if place else literal(0, self.kind, len(lanes))
         )
+        return slot
 
-    def offset(self, pointer: str, row: str, width: int) -> str:
-        return self.at(pointer, self.let(f"mul i64 {row}, {width}"))
+    def write(self, place: str, panel: Panel, slots: list[str]) -> None:
+        """Store sums at a place in y."""
+        for lanes, slot in zip(panel, slots):
+            self.store("%y", place, lanes, self.get(ENTRY, slot, self.kind, len(lanes)), ENTRY)
 
-    def load(self, place: str, lanes: int) -> str:
-        return self.let(f"load {vector_type(self.kind, lanes)}, ptr {place}, align {ALIGN[self.kind]}")
+    def _read(self, array: str, place: str, lanes: Lanes) -> Vector:
+        return self.load(array, place, lanes, self.kind, ENTRY, changes=True)
 
-    def store(self, place: str, value: str, lanes: int) -> None:
-        self.line(f"store {vector_type(self.kind, lanes)} {value}, ptr {place}, align {ALIGN[self.kind]}")
+    def add(self, a: str, b: str | int) -> str:
+        return self.let(ENTRY, f"add i64 {a}, {b}") if b not in (0, "0") else a
 
-    def room(self, lanes: int, zero: bool = False) -> str:
-        """Return a place on the stack, of which LLVM makes a register."""
-        self.count += 1
-        type_ = vector_type(self.kind, lanes)
-        self.slots.append(f"%s{self.count} = alloca {type_}")
-        if zero:
-            self.store(f"%s{self.count}", "zeroinitializer" if lanes > 1 else "0.0", lanes)
-        return f"%s{self.count}"
-
-    def multiply_add(self, slot: str, number: str, column: str, lanes: int) -> None:
-        type_ = vector_type(self.kind, lanes)
-        if lanes > 1:
-            one = self.let(f"insertelement {type_} poison, {self.type} {number}, i32 0")
-            number = self.let(f"shufflevector {type_} {one}, {type_} poison, <{lanes} x i32> zeroinitializer")
-        times = self.let(f"fmul {FAST} {type_} {number}, {column}")
-        old = self.load(slot, lanes)
-        self.store(slot, self.let(f"fadd {FAST} {type_} {old}, {times}"), lanes)
+    def times(self, a: str, b: int) -> str:
+        return self.let(ENTRY, f"mul i64 {a}, {b}")
 
     def loop(self, stop: str, step: int, body: Callable[[str], None], slot: str = "") -> None:
         """Let `body` work for each `step` numbers below `stop`, from 0, or from what is in `slot`, where it leaves off."""
-        self.count += 1
-        label = f"l{self.count}"
+        lines = self.lines[ENTRY]
         if not slot:
-            slot = f"%l{self.count}"
-            self.slots.append(f"{slot} = alloca i64")
-            self.line(f"store i64 0, ptr {slot}")
-        self.line(f"br label %{label}.head")
-        self.line(f"{label}.head:")
-        now = self.let(f"load i64, ptr {slot}")
+            slot = self.slot("i64")
+            lines.append(f"store i64 0, ptr {slot}")
+        now = f"%at{len(lines)}"
+        label = now[1:]
+        lines += [f"br label %{label}.head", f"{label}.head:", f"{now} = load i64, ptr {slot}"]
         last = self.add(now, step)
-        more = self.let(f"icmp sle i64 {last}, {stop}")
-        self.line(f"br i1 {more}, label %{label}.body, label %{label}.end")
-        self.line(f"{label}.body:")
+        more = self.let(ENTRY, f"icmp sle i64 {last}, {stop}")
+        lines += [f"br i1 {more}, label %{label}.body, label %{label}.end", f"{label}.body:"]
         body(now)
-        self.line(f"store i64 {last}, ptr {slot}")
-        self.line(f"br label %{label}.head")
-        self.line(f"{label}.end:")
+        lines += [f"store i64 {last}, ptr {slot}", f"br label %{label}.head", f"{label}.end:"]
 
     def text(self) -> str:
         """Return the function."""
         head = f"define void @{self.symbol}(ptr noalias %x, ptr noalias %w, ptr noalias %y, i64 %n) #0 {{"
-        return "\n".join([head, "entry:", *self.slots, *self.lines, "ret void", "}", ATTRIBUTES, ""])
+        return "\n".join([head, "entry:", *self.slots, *self.lines[ENTRY], "ret void", "}", ATTRIBUTES, ""])

@@ -167,15 +167,15 @@ class Values:
             return self.code.load(pointer, None, lanes, kind, ENTRY)
         if node.space == "E":
             self.arrays.prefetch(node, lanes)
-            return self.code.load(pointer, self.arrays.edge(node), lanes, kind, EDGE, changes)
+            return self.code.load(pointer, self.arrays.offset(node), lanes, kind, EDGE, changes)
         return self.code.load(pointer, self.arrays.row(node), lanes, kind, ROW, changes)
 
     def _gather(self, node: Node, lanes: Lanes) -> Vector:
         x = node.args[0]
-        if node.attr == self.end or x.op == "const":
+        if node.attr == self.end:
             return self._at(x, lanes)
         self.arrays.prefetch(x, lanes)
-        return self.code.load(self.arrays.pointer(x), self.arrays.neighbour(x), lanes, self.arrays.kind(x), EDGE)
+        return self.code.load(self.arrays.pointer(x), self.arrays.offset(x), lanes, self.arrays.kind(x), EDGE)
 
     def _cat(self, node: Node, lanes: Lanes) -> Vector:
         """Join the pieces of a concatenation that the lanes fall into."""

@@ -239,8 +239,6 @@ class Builder:
                 return x
             if n == 1:
                 return Vector(self.let(level, f"extractelement {x.type} {x.name}, i32 {parts[0][1]}"), 1, kind, level)
-            if x.lanes == 1:
-                return self.spread(x, n)
         result = "poison"
         for number, x in enumerate(pieces):
             mine = [p if o == number else None for o, p in parts]

@@ -64,9 +64,9 @@ def is_zero(x: Node) -> bool:
     return x.op == "const" and x.attr == 0
 
 
-def is_tiled(x: Node, inline: int) -> bool:
-    """Whether `x` is a product per edge with a matrix of more than `inline` entries: too large to be made in a row loop."""
-    return x.space == "E" and x.op == "mm" and x.args[1].numel > inline
+def is_tiled(x: Node) -> bool:
+    """Whether `x` is a product per edge that is too large to be made in a row loop."""
+    return x.space == "E" and x.op == "mm" and x.attr != "inline"
 
 
 def is_factor(x: Node, of: Node) -> bool:

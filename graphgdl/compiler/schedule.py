@@ -7,112 +7,30 @@ edges cut a loop into kernels that take turns with the products on a few whole r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from .node import HEAVY, REDUCTIONS, SUMS_TO_CONSTANT, Node, is_tiled, topological
+from .steps import Host, Kernel, Loop, Product, Step
 from .tape import Refused
 
 THIN = 16  # features up to which a value per edge may be kept instead of being computed again
 MAX_FEATURES = 4096  # a row loop is unrolled over features
 
 
-@dataclass
-class Host:
-    """A step for torch: products, and ops on nodes and constants."""
-
-    node: Node
-
-
-@dataclass
-class Kernel:
-    """A row loop.
-
-    Attributes:
-        end: which end of the edge the rows are.
-        sweeps: what each sweep makes: reductions over the row, totals, and edge values to store.
-        rows: node values to store that are computed from the reductions of the same row.
-        adds: whether the reductions are added to what is there (a tile does not hold whole rows of this end).
-        unread: reductions that nobody else reads: they need not be stored.
-    """
-
-    end: str
-    sweeps: list[list[Node]]
-    rows: list[Node] = field(default_factory=list)
-    adds: bool = False
-    unread: set[Node] = field(default_factory=set)
-
-    @property
-    def roots(self) -> list[Node]:
-        """All that it makes."""
-        return [r for sweep in self.sweeps for r in sweep] + self.rows
-
-    def reads(self, memory: set[Node]) -> tuple[set[Node], set[Node]]:
-        """Return which values that are in `memory` it reads at edges, or sums, and which once for each of its rows."""
-        roots, at_edges, at_rows, seen = set(self.roots), set[Node](), set[Node](), set[Node]()
-        stack = [(a, False) for sweep in self.sweeps for r in sweep for a in r.args]
-        stack += [(a, True) for r in self.rows for a in r.args]
-        while stack:
-            node, once = stack.pop()
-            if node in memory:
-                (at_rows if once else at_edges).add(node)
-            elif node not in roots and node not in seen:
-                seen.add(node)
-                once |= node.op == "gather" and node.attr == self.end
-                stack += [(a, once) for a in node.args]
-        return at_edges, at_rows
-
-
-@dataclass
-class Product:
-    """A product over edges: `mm` for each of them, or `mmt` summed over all."""
-
-    node: Node
-
-
-@dataclass
-class Loop:
-    """Kernels over all edges, or in turns with products over a few rows at a time.
-
-    Attributes:
-        steps: kernels and products in order.
-        full: edge values that outlive the loop, in the caller's edge order.
-        tile: edge values that live as long as a tile or a block of it, in row order.
-    """
-
-    steps: list[Kernel | Product]
-    full: list[Node]
-    tile: list[Node]
-
-    @property
-    def tiled(self) -> bool:
-        """Whether products cut the loop."""
-        return any(isinstance(s, Product) for s in self.steps)
-
-    @property
-    def shared(self) -> set[Node]:
-        """The values of a tile that the rows of the other end read: those that live longer than a block."""
-        tile = set(self.tile)
-        roots = [r for s in self.steps if isinstance(s, Kernel) and s.adds for r in s.roots]
-        return tile & set(topological(roots, tile))
-
-
-Step = Host | Loop
-
-
-def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, one_sweep: bool = False) -> list[Step]:
+def schedule(outputs: Iterable[Node], known: Iterable[Node], one_sweep: bool = False) -> list[Step]:
     """Return the steps that compute `outputs` from the `known` nodes.
 
     Args:
         outputs: what to compute.
         known: what is there.
-        inline: entries of a matrix up to which products per edge are made in row loops.
         one_sweep: let no loop read what it reduces, so that rows may be cut into pieces.
 
     Raises:
         Refused: the program needs more than row loops can do.
     """
     outputs = list(outputs)
+    known = set(known)
     done = set(known)
     need = topological(outputs, done)
     for node in need:
@@ -127,18 +45,16 @@ def schedule(outputs: Iterable[Node], known: Iterable[Node], inline: int = 0, on
                 done.add(node)
         if all(o in done for o in outputs):
             break
-        loop = _Loop(need, done, outputs, inline, one_sweep).build()
+        loop = _Loop(need, done, outputs, one_sweep).build()
         if loop is not None:
             steps.append(loop)
-            for step in loop.steps:
-                if isinstance(step, Product):
-                    done |= {step.node} if step.node.op == "mmt" else set()
-                else:
-                    done |= {r for r in step.roots if r.space != "E"}
-            done |= set(loop.full)
+            done |= {n for part in loop.steps for n in part.made if n.space != "E"}.union(loop.full)
         if len(steps) == before:
             raise Refused("its steps cannot be put in order")
-    return _pruned(steps, known, outputs, one_sweep)
+    _place(steps, known)
+    steps = _pruned(steps, outputs, one_sweep)
+    _place(steps, known)
+    return steps
 
 
 def on_host(node: Node) -> bool:
@@ -146,37 +62,28 @@ def on_host(node: Node) -> bool:
     return node.space != "E" and not any(a.space == "E" for a in node.args)
 
 
-def _pruned(steps: list[Step], known: Iterable[Node], outputs: Iterable[Node], one_sweep: bool) -> list[Step]:
+def _pruned(steps: list[Step], outputs: Iterable[Node], one_sweep: bool) -> list[Step]:
     """Drop host steps, and stores of reductions, that nobody reads; loops compute what is read once for each row only."""
-    memory = set(known)
-    before: list[tuple[Step, list[tuple[Kernel | Product, set[Node]]]]] = []
-    for step in steps:
-        parts = []
-        for part in step.steps if isinstance(step, Loop) else ():
-            parts.append((part, set(memory)))
-            memory.update(part.roots if isinstance(part, Kernel) else [part.node])
-        before.append((step, parts))
-        memory.update([step.node] if isinstance(step, Host) else ())
-        memory.difference_update(step.tile if isinstance(step, Loop) else ())
     inlined = {s.node for s in steps if isinstance(s, Host) and _pointwise_by_row(s.node)}
     read, at_rows = set(outputs), set[Node]()
     kept: list[Step] = []
-    for step, parts in reversed(before):
-        if isinstance(step, Host) and step.node not in read:
-            if step.node in at_rows:
+    for step in reversed(steps):
+        if isinstance(step, Host):
+            if step.node in read:
+                read |= set(step.node.args)
+                kept.append(step)
+            elif step.node in at_rows:
                 at_rows |= set(step.node.args) & inlined
                 read |= set(step.node.args) - inlined
             continue
         kept.append(step)
-        if isinstance(step, Host):
-            read |= set(step.node.args)
-        for part, there in reversed(parts):
+        for part in reversed(step.steps):
             if isinstance(part, Product):
                 read |= set(part.node.args)
                 continue
             if not one_sweep and not part.adds:
                 part.unread = {r for r in part.roots if r.op in REDUCTIONS and r not in read}
-            at_edges, once = part.reads(there)
+            at_edges, once = part.reads()
             read |= at_edges | (once - inlined)
             at_rows |= once & inlined
     return kept[::-1]
@@ -189,11 +96,26 @@ def _pointwise_by_row(node: Node) -> bool:
     )
 
 
+def _place(steps: list[Step], known: set[Node]) -> None:
+    """Tell each kernel what is in memory when it starts, and where."""
+    memory = set(known)
+    for step in steps:
+        if isinstance(step, Host):
+            memory.add(step.node)
+            continue
+        tile, shared = set(step.tile), step.shared
+        for part in step.steps:
+            if isinstance(part, Kernel):
+                part.memory, part.tile, part.shared = set(memory), tile, shared
+            memory.update(part.made)
+        memory -= tile
+
+
 class _Loop:
     """Finds all that one loop can compute from `done`, and cuts it into kernels."""
 
-    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], inline: int, one_sweep: bool) -> None:
-        self.inline, self.one_sweep = inline, one_sweep
+    def __init__(self, need: list[Node], done: set[Node], outputs: list[Node], one_sweep: bool) -> None:
+        self.one_sweep = one_sweep
         self.need, self.done, self.outputs = need, done, set(outputs)
         self.end = "dst"  # of the edge that the rows are
         self.users: dict[Node, list[Node]] = {}
@@ -239,7 +161,7 @@ class _Loop:
     def _without_split_maxima(self, roots: list[Node]) -> list[Node]:
         """Leave maxima over the other end to another loop where products cut this one: tiles only add up sums."""
         everything = self._closure(roots).union(roots)
-        if not any(n.op == "mmt" or is_tiled(n, self.inline) for n in everything):
+        if not any(n.op == "mmt" or is_tiled(n) for n in everything):
             return roots
         return [r for r in roots if r.op not in ("rmax", "rarg") or r.attr == self.end]
 
@@ -263,66 +185,61 @@ class _Loop:
 
     def _cut(self, roots: list[Node]) -> Loop:
         closure = self._closure(roots)
-        products = [n for n in self.need if n in closure and is_tiled(n, self.inline)]
+        products = [n for n in self.need if n in closure and is_tiled(n)]
         products += [r for r in roots if r.op == "mmt"]
         handed = self._handed_over(roots)
         every_operand = {a for p in products for a in p.args}.union(handed)
         steps: list[Kernel | Product] = []
         full = [r for r in roots if r.space == "E"]
         tile: list[Node] = []
-        stored: set[Node] = set()  # edge values in memory
-        finished: set[Node] = set()  # reductions of earlier kernels of this loop
+        self.stored: set[Node] = set()  # edge values in memory
+        self.finished: set[Node] = set()  # reductions of earlier kernels of this loop
         left = [r for r in roots if r.op != "mmt"]
         waiting = list(products)
         while left or waiting:
-            operands = [a for p in waiting for a in p.args if a.space == "E" and a not in stored and a not in self.done]
-            operands += [a for a in handed if a not in stored]
+            before, there = len(steps), self.stored | self.done
+            operands = [a for p in waiting for a in p.args if a.space == "E" and a not in there]
+            operands += [a for a in handed if a not in self.stored]
             wanted = [r for r in left if r.op not in REDUCTIONS or r.attr == self.end]
-            phase: dict[Node, int | None] = {}
-            now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r, self.inline) or r in stored]
-            now = [r for r in now if self._phase_of_root(r, phase, stored, finished) is not None]
+            self.phase: dict[Node, float] = {}
+            now = [r for r in [*wanted, *dict.fromkeys(operands)] if not is_tiled(r) or r in self.stored]
+            now = [r for r in now if self._phase_of_root(r) < math.inf]
             end = self.end
             if not now and not waiting:
                 end = "src" if self.end == "dst" else "dst"
                 now = [r for r in left if r.op in REDUCTIONS and r.attr == end]
-                phase = {}
             if now:
-                kernel = self._kernel(end, now, left, stored, finished, phase)
+                kernel = self._kernel(end, now, left)
                 steps.append(kernel)
-                for sweep in kernel.sweeps:
-                    for root in sweep:
-                        if root.space == "E":
-                            stored.add(root)
-                            if root not in full and root not in tile:
-                                (tile if root in every_operand else full).append(root)
-                        else:
-                            finished.add(root)
-                finished |= {
-                    n for n in self.row_level if all(a in finished or a in self.done or a.op == "const" for a in n.args)
-                }
-                left = [r for r in left if r not in finished and r not in stored]
-            progress = bool(now)
+                for root in (r for sweep in kernel.sweeps for r in sweep):
+                    if root.space != "E":
+                        self.finished.add(root)
+                    else:
+                        self.stored.add(root)
+                        if root not in full and root not in tile:
+                            (tile if root in every_operand else full).append(root)
+                there = self.finished | self.done
+                self.finished |= {n for n in self.row_level if all(a in there or a.op == "const" for a in n.args)}
+                left = [r for r in left if r not in self.finished and r not in self.stored]
             for product in list(waiting):
-                if all(a in stored or a in self.done or a.space != "E" for a in product.args):
+                if all(a in self.stored or a in self.done or a.space != "E" for a in product.args):
                     steps.append(Product(product))
                     waiting.remove(product)
-                    progress = True
                     if product.op == "mm":
-                        stored.add(product)
+                        self.stored.add(product)
                         tile.append(product)
-            if not progress:
+            if len(steps) == before:
                 raise Refused("the order of its edge products cannot be found")
         loop = Loop(steps, full, tile)
         if loop.tiled:
-            for step in steps:
-                if isinstance(step, Kernel) and step.end != self.end:
-                    step.adds = True
+            for kernel in loop.kernels:
+                kernel.adds = kernel.end != self.end
         return loop
 
     def _handed_over(self, roots: list[Node]) -> list[Node]:
         """Return what sums over the other end read, where it is not wider than the products that it is computed from."""
         read = [r.args[0] for r in roots if r.op == "reduce" and r.attr != self.end]
-        products = {n for x in read for n in topological([x], self.done) if is_tiled(n, self.inline)}
+        products = {n for x in read for n in topological([x], self.done) if is_tiled(n)}
         computed = [
             x for x in dict.fromkeys(read) if x not in self.done and x not in products and self._closure([x]) & products
         ]
@@ -330,49 +247,32 @@ class _Loop:
             return []
         return computed
 
-    def _phase_of_root(
-        self, root: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]
-    ) -> int | None:
-        args = root.args if root.space != "E" else (root,)
-        found = [self._phase(a, phase, stored, finished) for a in args]
-        return None if None in found else max((f for f in found if f is not None), default=0)
+    def _phase_of_root(self, root: Node) -> float:
+        return max(map(self._phase, root.args if root.space != "E" else [root]), default=0)
 
-    def _phase(self, node: Node, phase: dict[Node, int | None], stored: set[Node], finished: set[Node]) -> int | None:
-        """Return the sweep in which an edge value can be computed, None if not before a product."""
-        if node in self.done or node in stored or node in finished or node.op in ("const", "eid"):
+    def _phase(self, node: Node) -> float:
+        """Return the sweep in which an edge value can be computed: none, infinity, before a product that it needs."""
+        if node in self.done or node in self.stored or node in self.finished or node.op in ("const", "eid"):
             return 0
-        if node not in phase:
-            args = [self._phase(a, phase, stored, finished) for a in node.args]
-            if None in args or is_tiled(node, self.inline):
-                phase[node] = None
-            else:
-                latest = max((a for a in args if a is not None), default=0)
-                phase[node] = latest + 1 if node.op in REDUCTIONS else latest
-        return phase[node]
+        if node not in self.phase:
+            latest = math.inf if is_tiled(node) else max(map(self._phase, node.args), default=0)
+            self.phase[node] = latest + (node.op in REDUCTIONS)
+        return self.phase[node]
 
-    def _kernel(
-        self,
-        end: str,
-        roots: list[Node],
-        left: list[Node],
-        stored: set[Node],
-        finished: set[Node],
-        phase: dict[Node, int | None],
-    ) -> Kernel:
-        sweeps: dict[int, list[Node]] = {}
+    def _kernel(self, end: str, roots: list[Node], left: list[Node]) -> Kernel:
+        if end != self.end:
+            return Kernel(end, [roots])
+        sweeps: dict[float, list[Node]] = {}
         for root in roots:
-            at = self._phase_of_root(root, phase, stored, finished) if end == self.end else 0
-            assert at is not None
-            sweeps.setdefault(at, []).append(root)
+            sweeps.setdefault(self._phase_of_root(root), []).append(root)
         ordered = [sweeps[k] for k in sorted(sweeps)]
-        if end == self.end:
-            self._keep_thin(ordered, [r for r in left if r not in roots], stored, phase, finished)
+        self._keep_thin(ordered, [r for r in left if r not in roots])
         mine = {r for sweep in ordered for r in sweep}
         rows: list[Node] = []
         for node in self.need:
-            if node in self.row_level and node.op not in REDUCTIONS and node not in finished and end == self.end:
+            if node in self.row_level and node.op not in REDUCTIONS and node not in self.finished:
                 below = {r for r in topological([node], self.done) if r.op in REDUCTIONS}
-                if below <= mine | finished and below & mine and self._used_outside(node):
+                if below <= mine | self.finished and below & mine and self._used_outside(node):
                     rows.append(node)
         return Kernel(end, ordered, rows)
 
@@ -382,14 +282,7 @@ class _Loop:
             return True
         return any((u.space != "E" and u not in self.row_level) or u.op == "gather" for u in self.users.get(node, []))
 
-    def _keep_thin(
-        self,
-        sweeps: list[list[Node]],
-        later: list[Node],
-        stored: set[Node],
-        phase: dict[Node, int | None],
-        finished: set[Node],
-    ) -> None:
+    def _keep_thin(self, sweeps: list[list[Node]], later: list[Node]) -> None:
         """Store the costly thin values that another sweep or a later kernel reads too, where they are first computed."""
         first: dict[Node, int] = {}  # the sweep that computes it
         again: set[Node] = set()
@@ -398,17 +291,17 @@ class _Loop:
             stack = [a for r in group for a in (r.args if r.space != "E" else (r,))]
             while stack:
                 node = stack.pop()
-                if node in seen or node in self.done or node in stored or node.space != "E":
+                if node in seen or node in self.done or node in self.stored or node.space != "E":
                     continue
                 seen.add(node)
-                if node.numel <= THIN and costly(node, self.done | stored) and first.setdefault(node, number) < number:
+                thin = node.numel <= THIN and costly(node, self.done | self.stored)
+                if thin and first.setdefault(node, number) < number:
                     again.add(node)  # it is read from memory: what is below it is not computed again
                 elif node.op != "gather":
                     stack += node.args
         for node in sorted(again, key=lambda n: n.id):
-            at = first[node]
-            if self._phase(node, phase, stored, finished) is not None and node not in sweeps[at]:
-                sweeps[at].insert(0, node)
+            if self._phase(node) < math.inf and node not in sweeps[first[node]]:
+                sweeps[first[node]].insert(0, node)
 
 
 def costly(node: Node, known: set[Node]) -> bool:

@@ -87,12 +87,6 @@ def first(x, edge, axis: tl.constexpr):
 
 
 @triton.jit
-def sign(x):
-    """Return -1, 0 or 1."""
-    return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
-
-
-@triton.jit
 def uniform(seed, stream: tl.constexpr, row, feature):
     """Return numbers in [0, 1) of the counter-based generator, bit by bit those of `interpret.uniform`."""
     low = (seed & 0xFFFFFFFF).to(tl.uint32)
@@ -108,41 +102,3 @@ def mix(h):
     h = (h ^ (h >> 16)) * 0x85EBCA6B
     h = (h ^ (h >> 13)) * 0xC2B2AE35
     return h ^ (h >> 16)
-
-
-@triton.jit
-def combine(
-    partial,
-    peaks,
-    ptr,
-    rows,
-    out,
-    F: tl.constexpr,
-    BLOCK: tl.constexpr,
-    OP: tl.constexpr,
-    INDEX: tl.constexpr,
-):
-    """Reduce the pieces of each long row in order: piece results (pieces, F) into out[rows] (n, F).
-
-    `OP` is 'reduce', 'adds' (onto what is there), 'rmax' or 'rarg' (`partial` holds edge ids, `peaks` their numbers).
-    """
-    lane = tl.program_id(0)
-    feature = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = feature < F
-    at = out + tl.load(rows + lane).to(INDEX) * F + feature
-    start = tl.load(ptr + lane)
-    place = start.to(INDEX) * F + feature
-    best = tl.load(peaks + place, mask=inside, other=0)
-    result = tl.load(partial + place, mask=inside, other=0)
-    for _ in range(start + 1, tl.load(ptr + lane + 1)):
-        place += F
-        x = tl.load(partial + place, mask=inside, other=0)
-        if OP == "rmax":
-            result = maximum(result, x)
-        elif OP == "rarg":
-            best, result = later(best, result, tl.load(peaks + place, mask=inside, other=0), x, inside)
-        else:
-            result += x
-    if OP == "adds":
-        result += tl.load(at, mask=inside, other=0)
-    tl.store(at, result, mask=inside)

@@ -61,8 +61,7 @@ class Blocks:
 
 def blocks(source: Source, long: bool) -> list[Blocks]:
     """Return shapes of a program to try, from the largest: the first that keeps its tensors in registers is launched."""
-    words = (2 * source.widest + source.held) * source.wide // 4
-    warps = 4
+    words, warps = source.words, 4
     while warps < 16 and words > 32 * warps * REGISTERS:
         warps *= 2
     lanes = 1
@@ -119,27 +118,6 @@ def launch(source: Source, lanes: Lanes, loops: Loops, arrays: dict[Node, Tensor
     totals = sums(programs)
     made[(programs,)](**arguments(shape, [totals.get(n, arrays.get(n)) for n in source.arrays]))
     return totals
-
-
-def combine(
-    node: Node, partial: Tensor, peaks: Tensor | None, ptr: Tensor, rows: Tensor, out: Tensor, adds: bool
-) -> None:
-    """Reduce the pieces of each cut row, in order, into its row of `out`."""
-    triton = require_triton()
-    from . import triton_device
-
-    block = min(1024, triton.next_power_of_2(node.numel))
-    triton_device.combine[(len(rows), triton.cdiv(node.numel, block))](
-        partial,
-        partial if peaks is None else peaks,
-        ptr,
-        rows,
-        out,
-        F=node.numel,
-        BLOCK=block,
-        OP="adds" if adds else node.op,
-        INDEX=index_type(max(partial.numel(), out.numel()) >= 2**31),
-    )
 
 
 def index_type(wide: bool) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .node import Node
-from .schedule import Kernel
+from .steps import Kernel, counts
 from .tape import Refused
 from .triton_index import Axes, Digit, Index, Split, flat, number, power_of_two, spread
 from .triton_values import EDGE, ENTRY, ROW, TYPES, Value, Values
@@ -27,19 +27,13 @@ class Source:
         text: a module with the function `kernel`.
         arrays: nodes whose arrays the function takes after the header, in order.
         totals: those of them that hold one row per program.
-        peaks: for each `rarg` of pieces of rows, the stand-in for the greatest values that it stores too.
-        widest: elements per lane of its greatest tensor.
-        held: elements per lane of all its accumulators.
-        wide: bytes of its greatest kind of number.
+        words: of 32 bits that a lane holds: two tensors as large as the greatest, and all accumulators.
     """
 
     text: str
     arrays: list[Node]
     totals: list[Node]
-    peaks: dict[Node, Node]
-    widest: int
-    held: int
-    wide: int
+    words: int
 
 
 class Printer:
@@ -47,13 +41,11 @@ class Printer:
 
     Args:
         kernel: what to print.
-        memory: values that are in memory when the kernel starts.
-        tile: the edge values, read or written, that lie by position in the tile and not by edge id.
-        pieces: whether lanes are pieces of rows: reductions are then stored by piece, to be combined afterwards.
+        pieces: whether lanes are pieces of rows: reductions are then stored by piece, to be joined afterwards.
     """
 
-    def __init__(self, kernel: Kernel, memory: set[Node], tile: set[Node], pieces: bool = False) -> None:
-        self.kernel, self.memory, self.tile, self.pieces = kernel, memory, tile, pieces
+    def __init__(self, kernel: Kernel, pieces: bool = False) -> None:
+        self.kernel, self.pieces = kernel, pieces
         self.axes = Axes()
 
     def print(self) -> Source:
@@ -73,9 +65,8 @@ class Printer:
         raise Refused("its views cut each other's axes")
 
     def _attempt(self) -> Source:
-        self.values = Values(self.kernel, self.memory, self.tile, self.axes)
+        self.values = Values(self.kernel, self.axes)
         self.held = 0
-        self.peaks: dict[Node, Node] = {}
         self.total_starts: list[str] = []
         self.total_ends: list[str] = []
         values = self.values
@@ -89,7 +80,8 @@ class Printer:
             body += [*chunk, *(["tl.debug_barrier()"] if sweep in values.fences else [])]
         totals = [r for roots in self.kernel.sweeps for r in roots if r.op == "total"]
         text = self._frame(body, bool(totals))
-        return Source(text, values.arrays, totals, self.peaks, values.widest, self.held, values.wide)
+        words = (2 * values.widest + self.held) * values.wide // 4
+        return Source(text, values.arrays, totals, words)
 
     def _frame(self, body: list[str], totals: bool) -> str:
         """Return the module: arguments, axes, what is known at entry, the rows of a program, and what is done for them."""
@@ -147,13 +139,13 @@ class Printer:
             if root.space == "E":
                 for part, index, place in self._parts(root, root):
                     values.store(root, "edge", place, values.value(part, index), EDGE)
-            elif not _counts(root):
+            elif not counts(root):
                 for part, index, place in self._parts(root, root.args[0]):
                     finished += self._reduction(root, part, index, place, starts, after)
         loop = values.take(EDGE)
         before = starts + values.take(ROW)
         values.lines[ROW] = after
-        for root in (r for r in roots if r.space != "E" and _counts(r)):
+        for root in (r for r in roots if r.space != "E" and counts(r)):
             index = self.axes.of(root, root.shape)
             text = f"(end_ - begin_).to({TYPES[root.dtype]}) * {values.value(root.args[0], index).text}"
             finished.append((root, index, Value(values.let(ROW, text), root.dtype, ROW, frozenset())))
@@ -167,7 +159,7 @@ class Printer:
 
     def _parts(self, root: Node, x: Node) -> list[tuple[Node, Index, Index]]:
         """Return what is computed for a root apart: the value, at which index, and where that lies in the root."""
-        if x.op != "cat" or x in self.memory or x in self.values.written:
+        if x.op != "cat" or x in self.kernel.memory or x in self.values.written:
             index = self.axes.of(root, x.shape)
             return [(x, index, index)]
         found, start = [], 0
@@ -212,16 +204,11 @@ class Printer:
             )
             done = f"{name}, {name}_id = device.first({name}, {name}_id, 0)"
         after += ["if R == 1:", f"    {done}"]
-        if root.op == "rmax" and not self.pieces:
+        if root.op == "rmax":
             after.append(f"{name} = tl.where(begin_ < end_, {name}, 0)")
         if root.op == "rarg":
-            if self.pieces:  # to combine pieces takes their greatest values too
-                peak = self.peaks.setdefault(root, replace(root, op="rmax", dtype=x.dtype))
-                offset = values.offset(peak, "lane", place)
-                after.append(f"tl.store({values.array(peak)} + {offset}, {name}{values.mask(axes, level=ROW)})")
             name = f"{name}_id"
-            if not self.pieces:
-                after.append(f"{name} = tl.where({name} == device.NONE, -1, {name})")
+            after.append(f"{name} = tl.where({name} == device.NONE, -1, {name})")
         return [(root, place, Value(name, root.dtype, ROW, axes))]
 
     def _finish(self, root: Node, place: Index, value: Value) -> None:
@@ -231,9 +218,3 @@ class Printer:
             old = self.values.load(root, "row", place, (), ROW)
             value = replace(value, text=f"{value.text} + {old.text}")
         self.values.store(root, "lane" if self.pieces else "row", place, value, ROW)
-
-
-def _counts(root: Node) -> bool:
-    """Whether the root sums a constant: a multiple of the row's number of edges."""
-    x = root.args[0]
-    return root.op == "reduce" and x.op == "expand" and x.args[0].op == "const"

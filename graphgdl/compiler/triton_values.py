@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .node import REDUCTIONS, Node
-from .schedule import Kernel
+from .node import POINTWISE, REDUCTIONS, Node
+from .steps import Kernel
 from .tape import Refused
 from .triton_index import (
     Axes,
@@ -34,23 +34,11 @@ from .triton_index import (
 TYPES = {"f32": "tl.float32", "f64": "tl.float64", "i32": "tl.int32", "bool": "tl.int1"}
 ENTRY, ROW, EDGE = 0, 1, 2
 MAX_ELEMENTS = 16384  # of one tensor with one lane
-_INFIX = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "div": "/",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-}
-_LOGIC = {"and": "&", "or": "|"}
-_BUILTIN = {"exp": "tl.exp", "log": "tl.log", "sin": "tl.sin", "cos": "tl.cos", "erf": "tl.erf", "sqrt": "tl.sqrt"}
-_BUILTIN |= {"rsqrt": "tl.rsqrt", "floor": "tl.floor", "abs": "tl.abs", "sigmoid": "tl.sigmoid", "where": "tl.where"}
-_DEVICE = {"log1p", "expm1", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "pow", "atan2", "sign"}
-_DEVICE |= {"maximum", "minimum"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|"}
+_INFIX |= {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+_BUILTIN = {"exp", "log", "sin", "cos", "erf", "sqrt", "floor", "abs", "sigmoid", "where"}  # the rest: triton_device
+_TEXTS = {op: f"{'tl' if op in _BUILTIN else 'device'}.{op}({', '.join(['{}'] * n)})" for op, n in POINTWISE.items()}
+_TEXTS |= {op: f"{{}} {sign} {{}}" for op, sign in _INFIX.items()} | {"neg": "-{}", "stop": "{}"}
 _VIEWS = ("view", "expand", "permute", "take")
 
 
@@ -69,8 +57,6 @@ class Values:
 
     Args:
         kernel: what is printed.
-        memory: values that are in memory when the kernel starts.
-        tile: the edge values, read or written, that lie by position in the tile and not by edge id.
         axes: the feature axes; they outlive a failed attempt.
 
     Attributes:
@@ -82,8 +68,8 @@ class Values:
         wide: bytes of the greatest kind of number.
     """
 
-    def __init__(self, kernel: Kernel, memory: set[Node], tile: set[Node], axes: Axes) -> None:
-        self.kernel, self.memory, self.tile, self.axes = kernel, memory, tile, axes
+    def __init__(self, kernel: Kernel, axes: Axes) -> None:
+        self.kernel, self.axes = kernel, axes
         self.arrays: list[Node] = []
         self.lines: list[list[str]] = [[], [], []]
         self.written: dict[Node, int] = {}
@@ -103,7 +89,7 @@ class Values:
         op = node.op
         if op == "const":
             return self._const(node)
-        if node in self.memory or node in self.written or op in ("input", "table"):
+        if node in self.kernel.memory or node in self.written or op in ("input", "table"):
             return self._read(node, index, guards)
         if op in _VIEWS:
             return self.value(node.args[0], viewed(node, index, self.axes, self._entry), guards)
@@ -111,7 +97,7 @@ class Values:
             x = node.args[0]
             if node.attr == self.kernel.end:
                 return self.value(x, index, guards)
-            return self._const(x) if x.op == "const" else self.load(x, "col", index, guards, EDGE)
+            return self.load(x, "col", index, guards, EDGE)
         if op == "eid":
             return self.edge_id()
         if op == "cat":
@@ -143,26 +129,11 @@ class Values:
 
     def _instruction(self, node: Node, args: list[str], values: list[Value]) -> str:
         op, kind = node.op, node.dtype
-        if op == "stop":
-            return args[0]
-        if op in _INFIX:
-            left, right = args
-            if values[0].kind == "bool" and op in ("eq", "ne"):
-                return f"{left} ^ {right}" if op == "ne" else f"({left} ^ {right}) == 0"
-            return f"{left} {_INFIX[op]} {right}"
-        if op in _LOGIC:
-            return f"{args[0]} {_LOGIC[op]} {args[1]}"
-        if op == "not":
-            return f"{args[0]} == 0"
-        if op == "neg":
-            return f"-{args[0]}"
         if op == "cast":
             return f"{args[0]} != 0" if kind == "bool" else f"{args[0]}.to({TYPES[kind]})"
-        if op in _BUILTIN:
-            return f"{_BUILTIN[op]}({', '.join(args)})"
-        if op in _DEVICE:
-            return f"device.{op}({', '.join(args)})"
-        raise Refused(f"`{op}` on {kind} has no kernel")
+        if op in ("eq", "ne") and values[0].kind == "bool":
+            return f"({' ^ '.join(args)}) {'==' if op == 'eq' else '!='} 0"
+        return _TEXTS[op].format(*args)
 
     def _cat(self, node: Node, index: Index, guards: Guards) -> Value:
         """Join the pieces of a concatenation, each read only where it is."""
@@ -295,7 +266,7 @@ class Values:
         """Return the row of an edge value, or of the other end's value, at this edge."""
         if where == "col":
             return self._header("col")
-        if node not in self.tile:
+        if node not in self.kernel.tile:
             return self._header("edge")
         if self.kernel.adds:
             return f"({self._header('pos')} - first)"

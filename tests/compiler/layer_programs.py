@@ -167,8 +167,8 @@ def printed(
     made: list[DeviceExecutable] = []
 
     class Printed(DeviceExecutable):
-        def __init__(self, inputs, outputs, inline=0) -> None:
-            super().__init__(inputs, outputs, inline)
+        def __init__(self, inputs, outputs) -> None:
+            super().__init__(inputs, outputs)
             made.append(self)
 
         def __call__(self, graph, values):

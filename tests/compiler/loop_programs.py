@@ -38,8 +38,8 @@ class Fact:
 class RandomProgram:
     """A program, what is known of its nodes, and values for its inputs."""
 
-    def __init__(self, graph: Graph, dtype: str) -> None:
-        self.program, self.graph, self.dtype = Program(), graph, dtype
+    def __init__(self, graph: Graph, dtype: str, inline: int) -> None:
+        self.program, self.graph, self.dtype = Program(inline), graph, dtype
         self.edges = len(graph.src)
         self.facts: dict[Node, Fact] = {}
         self.pool: list[Node] = []
@@ -385,9 +385,9 @@ STEPS += [_move, _move, _move, _move, _softmax, _std, _product, _product, _edge_
 
 @st.composite
 def programs(draw, most: int = 9):
-    """Random programs with values for their inputs."""
+    """Random programs with values for their inputs; small products per edge are made in row loops, or all, or none."""
     g = draw(graphs())
-    r = RandomProgram(g, draw(st.sampled_from(["f32", "f64"])))
+    r = RandomProgram(g, draw(st.sampled_from(["f32", "f64"])), draw(st.sampled_from([0, 0, 40, 4000])))
     for _ in range(draw(st.integers(2, 3))):
         _leaf(draw, r)
     for step in draw(st.lists(st.sampled_from(STEPS), min_size=2, max_size=most)):

@@ -10,11 +10,11 @@ import torch
 
 from graphgdl.compiler import triton_launch
 from graphgdl.compiler.ir import Program
-from graphgdl.compiler.schedule import Kernel
+from graphgdl.compiler.steps import Kernel
 from graphgdl.compiler.triton_printer import Printer
 
 if sys.platform == "linux":
-    from graphgdl.compiler import aot
+    from graphgdl.compiler import aot, device_execute
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")
 
@@ -51,10 +51,11 @@ def test_half_precision_in_memory_compiles(name):
         assert aot.compile_ahead(source, long, 90, floats="bf16").stack == 0
 
 
-@pytest.mark.parametrize("op", ["reduce", "adds", "rmax", "rarg"])
+@pytest.mark.parametrize("op", ["reduce", "rmax", "rarg"])
 @pytest.mark.parametrize("capability", [80, 90])
-def test_combination_of_pieces_compiles(op, capability):
-    assert aot.compile_combine(op, "f64", 192, capability).stack == 0
+def test_joining_of_pieces_compiles(op, capability):
+    _, _, source = device_execute.joining(op, (192,), "f64")
+    assert aot.compile_ahead(source, True, capability).stack == 0
 
 
 @pytest.mark.slow
@@ -79,7 +80,7 @@ def wide_kernel():
         value = p.pw("add", value, x)
     for x in rows:
         value = p.pw("mul", p.pw("add", value, x), x)
-    return Printer(Kernel("dst", [[p.reduce(value, "dst", "N")]]), set(p.inputs), set()).print()
+    return Printer(Kernel("dst", [[p.reduce(value, "dst", "N")]], memory=set(p.inputs))).print()
 
 
 def test_a_kernel_that_spills_is_caught():
@@ -107,7 +108,7 @@ def test_blocks_shrink_with_the_features():
     lanes = []
     for c in (1, 64, 4096):
         root = p.reduce(p.gather(p.input(f"x{c}", "N", (c,), "f32"), "src"), "dst", "N")
-        source = Printer(Kernel("dst", [[root]]), set(p.inputs), set()).print()
+        source = Printer(Kernel("dst", [[root]], memory=set(p.inputs))).print()
         shapes = triton_launch.blocks(source, long=False)
         assert all(s.rows == s.lanes for s in shapes)
         assert all(s.rows == 1 for s in triton_launch.blocks(source, long=True))

@@ -56,7 +56,8 @@ def test_rows_are_short_long_or_in_pieces():
     lanes, hubs = dealt(torch.arange(6).int(), ends[:-1], ends[1:])
     assert [(p.long, p.row.tolist()) for p in lanes] == [(False, [0, 3, 5, 1]), (True, [2])]
     assert hubs.rows.row.tolist() == [4]
-    assert hubs.ptr.tolist() == [0, 5]
+    (joined,) = hubs.joins.lanes
+    assert (joined.begin.tolist(), joined.end.tolist()) == ([0], [5])
     assert list(zip(hubs.pieces.begin.tolist(), hubs.pieces.end.tolist())) == [(k, k + 6) for k in range(10, 40, 6)]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from graphgdl.compiler.ir import Program
-from graphgdl.compiler.schedule import Host, Kernel, schedule
+from graphgdl.compiler.schedule import schedule
+from graphgdl.compiler.steps import Host, kernels
 
 NODES = ("N", (64,), "f32")
 
@@ -12,7 +13,7 @@ def steps_of(outputs, *known):
     """The host steps' nodes and the kernels of a schedule."""
     steps = schedule(outputs, known)
     hosts = [s.node for s in steps if isinstance(s, Host) and s.node.space != "C"]
-    return hosts, [k for s in steps if not isinstance(s, Host) for k in s.steps if isinstance(k, Kernel)]
+    return hosts, kernels(steps)
 
 
 def mean_of(p, x):
@@ -39,7 +40,7 @@ def test_a_sum_that_a_later_loop_reads_is_stored():
     again = p.reduce(p.gather(total, "src"), "dst", "N")
     _, (first, second) = steps_of([mean, again], x)
     assert total not in first.unread
-    assert total in second.reads({total})[0]
+    assert total in second.reads()[0]
 
 
 def test_rows_compute_what_only_they_read():
