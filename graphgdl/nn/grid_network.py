@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import math
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, Self
 
@@ -108,8 +107,12 @@ class GridNetwork(nn.Module):
     ) -> tuple[Any, ShiftedImages | None]:
         """Return what the network gives for images of one shape, and on a ring what was seen of their shifts."""
         images = images_of(rows, count, shape)
-        seen = ShiftedImages(images, grid_like(count, shape, rings, rows.device)) if any(rings) else None
-        with seen or nullcontext():
+        return self._watched(images, rings) if any(rings) else (self._network[0](images), None)
+
+    @torch.compiler.disable  # which does not see what the watch sees
+    def _watched(self, images: Tensor, rings: tuple[bool, ...]) -> tuple[Any, ShiftedImages]:
+        grid = grid_like(images.size(0), tuple(images.shape[2:]), rings, images.device)
+        with ShiftedImages(images, grid) as seen:
             return self._network[0](images), seen
 
 

@@ -164,7 +164,7 @@ def test_it_stands_in_a_blueprint_as_its_symmetric_part_does() -> None:
     data = StructuredData(torch.randn(64, 1), Grid((8, 8), periodic=True))
     assert model(data).shape == (16, 1)
     assert [law.statement for law in model.laws(data)] == ["translations by multiples of 2x2"]
-    with pytest.raises(ValueError, match=r"takes 3 x .* gives 2 x"):
+    with pytest.raises(ValueError, match=r"takes 3 scalar channels.* gives 2 scalar channels"):
         Blueprint([ApproximatelyEquivariant(strided(), strided()), nn.Linear(3, 1)])
 
 

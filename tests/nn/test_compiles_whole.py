@@ -27,6 +27,7 @@ BREAKS = {
     "InducedSetAttentionBlock": RAGGED,
     "PoolingByMultiheadAttention": RAGGED,
     "JanossyPooling": "how many tuples there are, is a number in `ptr`",
+    "GridNetwork": "on a ring its forward is watched, call by call",
     "HeavyEdgePool": "how many pairs the matching finds, depends on the edges",
     "DiffPool": DENSE,
     "MinCutPool": DENSE,
