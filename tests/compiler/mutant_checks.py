@@ -9,11 +9,13 @@ import torch
 from message_grammar import Generated
 from random_graphs import graph
 from test_derivatives import assert_same as same_derivatives
+from torch_geometric import nn as pyg
 from user_messages import assert_refused_or_right
 
 from graphgdl.compiler import execute, interpret, topology
 from graphgdl.compiler.interpret import Edges
 from graphgdl.compiler.ir import Program
+from graphgdl.nn import SAGEConv
 
 G = graph("isolated rows", 11, 11, 45, 3)
 
@@ -80,16 +82,34 @@ def loops(*programs):
     return check
 
 
-def derivatives() -> None:
-    layer = Generated([("mlp", 0, 0), ("silu", 0, 0), ("mul", 0, 2), ("tanh", 0, 0)], "sum", (4, 3), "both", 0)
+def assert_same_derivatives(plan, aggr) -> None:
+    layer = Generated(plan, aggr, (4, 3), "both", 0)
     layer.widths, layer.described = (4, 3), "fixed"
     assert same_derivatives(layer, G, 1)
+
+
+def derivatives() -> None:
+    assert_same_derivatives([("mlp", 0, 0), ("silu", 0, 0), ("mul", 0, 2), ("tanh", 0, 0)], "sum")
 
 
 def gradient_of_maximum() -> None:
-    layer = Generated([("linear", 0, 0)], "max", (4, 3), "both", 0)
-    layer.widths, layer.described = (4, 3), "fixed"
-    assert same_derivatives(layer, G, 1)
+    assert_same_derivatives([("linear", 0, 0)], "max")
+
+
+def shares() -> None:
+    """A softmax divides by its sum."""
+    assert_same_derivatives([("linear", 0, 0)], "softmax")
+
+
+def means() -> None:
+    """The derivative of a mean divides by the degree of the other end, one number for many features."""
+    layer = SAGEConv(18, 2).double()
+    layer.lowering = "compiled"
+    x = torch.rand(11, 18, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    twin = pyg.SAGEConv(18, 2).double()
+    twin.load_state_dict(layer.state_dict())
+    found, expected = (torch.autograd.grad(c(x, G.edge_index).square().sum(), x)[0] for c in (layer, twin))
+    torch.testing.assert_close(found, expected)
 
 
 def of_user(name: str):

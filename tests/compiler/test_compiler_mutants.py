@@ -15,7 +15,9 @@ from mutant_checks import (
     gradient_of_maximum,
     loops,
     maxima,
+    means,
     of_user,
+    shares,
     sweeps,
     tiles,
 )
@@ -30,6 +32,7 @@ from graphgdl.compiler import (
     movers,
     recorder,
     schedule,
+    steps,
     tape,
     topology,
     translate,
@@ -255,6 +258,26 @@ def ones_are_zeros(m):
     m.setattr(ir, "same", lambda x: 0.0 if x.op == "expand" and original(x) == 1.0 else original(x))
 
 
+def quotient_undivided(m):
+    m.setattr(Program, "_shared_quotient", lambda self, x, y: (x, y.args[0]) if y.op == "div" else (x, y))
+
+
+def factor_of_the_node_itself(m):
+    original = Program.gather
+
+    def gathered(self, x, end):
+        other = {"src": "dst", "dst": "src"}[end]
+        if x.op == "div" and any(ir.is_factor(a, x) for a in x.args):
+            return self.pw("div", original(self, x.args[0], end), original(self, x.args[1], other))
+        return original(self, x, end)
+
+    m.setattr(Program, "gather", gathered)
+
+
+def read_sums_unread(m):
+    m.setattr(steps.Kernel, "reads", lambda self: (set(), set()))
+
+
 def another_mask_backward(m):
     drawn = []
     original = Program.rand
@@ -303,6 +326,9 @@ MUTANTS = {
     guard_always_holds: changed_attribute,
     attributes_forgotten: of_user("parts_without_gradient"),
     ones_are_zeros: of_user("sums_into_ones"),
+    quotient_undivided: shares,
+    factor_of_the_node_itself: means,
+    read_sums_unread: shares,
     another_mask_backward: dropped,
     every_edge_wins: gradient_of_maximum,
     sigmoid_for_tanh: derivatives,
@@ -314,7 +340,7 @@ PRINTED = {
     "a product loses its factor": ("fmul", "fadd", loops(both_ends)),
     "the neighbour is the edge": ("ptr %col", "ptr %edge", loops(both_ends)),
 }
-CHECKS = [ALL, derivatives, gradient_of_maximum, dropped, changed_attribute]
+CHECKS = [ALL, derivatives, gradient_of_maximum, shares, means, dropped, changed_attribute]
 CHECKS += [user.test_edges_changed_in_place_are_sorted_again]
 
 
