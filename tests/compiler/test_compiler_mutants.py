@@ -141,7 +141,7 @@ def tiles_overwrite(m):
     def without(self, roots):
         loop = original(self, roots)
         for step in loop.steps:
-            if isinstance(step, schedule.Kernel):
+            if isinstance(step, steps.Kernel):
                 step.adds = False
         return loop
 
