@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from graphgdl.ops.cpu import machine_code, pool
+from graphgdl.ops.cpu import machine_code, pool, product_code
 
-from . import llvm_products
 from .interpret import DTYPES
 from .kernel import CompiledKernel, Sums, Values, number_of_parts
 from .llvm_blocks import COPY, HEAD, KERNEL, PRODUCT, STEP, WALK
@@ -183,7 +182,7 @@ def _work(product: Node) -> int:
 
 def _function(product: Node) -> int:
     """Return the address of the function that makes a product."""
-    print_ = llvm_products.product if product.op == "mm" else llvm_products.outer_sum
+    print_ = product_code.product if product.op == "mm" else product_code.outer_sum
     k, m = product.args[0].shape[-1], product.shape[-1]
     symbol = f"{product.op}_{k}_{m}_{product.dtype}"
     return machine_code.address(print_(symbol, k, m, product.dtype, machine_code.register_bits()), symbol)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from graphgdl.ops.cpu.vector_code import ATTRIBUTES, EDGE, ENTRY, ROW, TYPES, Builder, Vector, literal
+
 from .llvm_arrays import Arrays
-from .llvm_pointwise import ATTRIBUTES
 from .llvm_reductions import Reduction
 from .llvm_values import Values
-from .llvm_vectors import EDGE, ENTRY, ROW, TYPES, Builder, Vector, literal
 from .node import REDUCTIONS, Node
 from .steps import Kernel, counts
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .llvm_vectors import ALIGN, EDGE, ENTRY, ROW, Builder, Lanes, Vector
+from graphgdl.ops.cpu.vector_code import ALIGN, EDGE, ENTRY, ROW, Builder, Lanes, Vector
+
 from .node import Node
 
 AHEAD = 8  # edges on: about as long as the memory takes

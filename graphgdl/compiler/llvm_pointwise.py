@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from graphgdl.ops.cpu import vector_math
+from graphgdl.ops.cpu.vector_code import FAST, Builder, Vector, literal, vector_type
 
-from .llvm_vectors import FAST, Builder, Vector, literal, vector_type
 from .node import HEAVY
 from .tape import Refused
 
-# a single-precision division of finite numbers is an estimate and one step of Newton's, good to the last bit or two
-ATTRIBUTES = 'attributes #0 = { "reciprocal-estimates"="vec-divf:1" }'
 _REALS = ("f32", "f64")
 _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "maximum": "maximum", "minimum": "minimum"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from graphgdl.ops.cpu.vector_code import EDGE, ENTRY, ROW, Builder, Lanes, Vector, literal, vector_type
+
 from .llvm_arrays import Arrays
-from .llvm_vectors import EDGE, ENTRY, ROW, Builder, Lanes, Vector, literal, vector_type
 from .node import Node
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphgdl.ops.cpu.vector_code import EDGE, ENTRY, ROW, TYPES, Vector, literal, opaque, vector_type
+
 from .llvm_values import Values
-from .llvm_vectors import EDGE, ENTRY, ROW, TYPES, Vector, literal, opaque, vector_type
 from .node import Node
 
 MOST_REGISTERS = 16  # that one sum may take

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from graphgdl.ops.cpu.vector_code import EDGE, ENTRY, FAST, ROW, TYPES, Builder, Lanes, Vector, literal, opaque
+
 from .llvm_arrays import Arrays
 from .llvm_pointwise import pointwise
 from .llvm_random import uniform
-from .llvm_vectors import EDGE, ENTRY, FAST, ROW, TYPES, Builder, Lanes, Vector, literal, opaque
 from .node import POINTWISE, Node, Shape
 
 _VIEWS = ("view", "expand", "permute", "take")

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch_geometric import nn as pyg
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from graphgdl.nn.dense import dense
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
 from graphgdl.nn.self_loops import with_self_loops
@@ -73,8 +74,8 @@ class GATConv(Lowered, pyg.GATConv):
         src, dst = (x, x) if isinstance(x, Tensor) else x
         to_src, to_dst = (self.lin, self.lin) if self.lin is not None else (self.lin_src, self.lin_dst)
         shape = (-1, self.heads, self.out_channels)
-        x_src: Tensor = to_src(src).view(shape)
-        x_dst = x_src if dst is src and to_dst is to_src else None if dst is None else to_dst(dst).view(shape)
+        x_src: Tensor = dense(to_src, src).view(shape)
+        x_dst = x_src if dst is src and to_dst is to_src else None if dst is None else dense(to_dst, dst).view(shape)
         scores: tuple[Tensor | None, ...]
         if x_dst is x_src:
             scores = _products(x_src, self.att_src, self.att_dst)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch_geometric import nn as pyg
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from graphgdl.nn.dense import dense
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
 from graphgdl.nn.self_loops import with_self_loops
@@ -67,8 +68,8 @@ class GATv2Conv(Lowered, pyg.GATv2Conv):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         src, dst = (x, x) if isinstance(x, Tensor) else x
         shape = (-1, self.heads, self.out_channels)
-        x_l = self.lin_l(src).view(shape)
-        x_r = x_l if dst is src and self.share_weights else self.lin_r(dst).view(shape)
+        x_l = dense(self.lin_l, src).view(shape)
+        x_r = x_l if dst is src and self.share_weights else dense(self.lin_r, dst).view(shape)
         looped = with_self_loops(edge_index, min(src.size(0), dst.size(0)))
         features = None if edge_attr is None else looped.features(edge_attr, self.fill_value)
         alpha = self.edge_updater(looped.edge_index, x=(x_l, x_r), edge_attr=features)

@@ -20,6 +20,7 @@ from torch_geometric import nn as pyg
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from graphgdl.nn.dense import dense
 from graphgdl.nn.inputs import edges_of, plain
 from graphgdl.nn.lowering import Lowered
 from graphgdl.nn.memo import remembered
@@ -73,7 +74,7 @@ class GCNConv(Lowered, pyg.GCNConv):
         if not self.normalize or self.cached or isinstance(x, tuple | list):
             return super().forward(x, edge_index, edge_weight)
         edges, weight = self._normalise(plain(edge_index)[0], edge_weight, x, keep_loops=not sparse)
-        out = self.propagate(edges, x=self.lin(x), edge_weight=weight)
+        out = self.propagate(edges, x=dense(self.lin, x), edge_weight=weight)
         return out if self.bias is None else out + self.bias
 
     def _normalise(

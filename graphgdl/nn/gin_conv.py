@@ -16,6 +16,7 @@ from torch import Tensor
 from torch_geometric import nn as pyg
 from torch_geometric.typing import OptPairTensor
 
+from graphgdl.nn.dense import dense
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
 
@@ -48,7 +49,7 @@ class GINConv(Lowered, pyg.GINConv):
         """Return the new node features (n_dst, out_channels)."""
         edge_index = edges_of(edge_index, x, size)
         x = (x, x) if isinstance(x, Tensor) else x
-        return self.nn(self.propagate(edge_index, x=x, size=size))
+        return dense(self.nn, self.propagate(edge_index, x=x, size=size))
 
     def update(self, inputs: Tensor, x: OptPairTensor) -> Tensor:
         """Add the node itself: PyG does so after `propagate`, here the same loop does it."""

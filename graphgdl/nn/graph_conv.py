@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 from torch_geometric import nn as pyg
 
+from graphgdl.nn.dense import dense
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
 
@@ -49,4 +50,6 @@ class GraphConv(Lowered, pyg.GraphConv):
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""
         edge_index = edges_of(edge_index, x, size, edge_weight=edge_weight)
-        return super().forward(x, edge_index, edge_weight, size)
+        x = (x, x) if isinstance(x, Tensor) else x
+        out = dense(self.lin_rel, self.propagate(edge_index, x=x, edge_weight=edge_weight, size=size))
+        return out if x[1] is None else dense(self.lin_root, x[1], onto=out)

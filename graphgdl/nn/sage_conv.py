@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional
 from torch_geometric import nn as pyg
 
+from graphgdl.nn.dense import dense
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
 
@@ -52,4 +54,11 @@ class SAGEConv(Lowered, pyg.SAGEConv):
 
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """Return the new node features (n_dst, out_channels)."""
-        return super().forward(x, edges_of(edge_index, x, size), size)
+        edge_index = edges_of(edge_index, x, size)
+        src, dst = (x, x) if isinstance(x, Tensor) else x
+        if self.project and hasattr(self, "lin"):
+            src = self.lin(src).relu()
+        out = dense(self.lin_l, self.propagate(edge_index, x=(src, dst), size=size))
+        if self.root_weight and dst is not None:
+            out = dense(self.lin_r, dst, onto=out)
+        return functional.normalize(out, dim=-1) if self.normalize else out

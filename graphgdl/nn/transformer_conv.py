@@ -14,9 +14,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric import nn as pyg
+from torch_geometric.typing import SparseTensor
 
+from graphgdl.nn.dense import dense
 from graphgdl.nn.inputs import edges_of
 from graphgdl.nn.lowering import Lowered
 
@@ -52,6 +55,8 @@ class TransformerConv(Lowered, pyg.TransformerConv):
         >>> assert out.shape == (3, 2) and torch.allclose(alpha.sum(dim=0), torch.ones(2))
     """
 
+    _alpha: Tensor | None  # what `message` leaves for `forward`
+
     @property
     def inert(self) -> tuple[str, ...]:
         """Parameters that cannot matter: this bias adds the same to all scores; PyG keeps `lin_skip` unused as well."""
@@ -62,4 +67,21 @@ class TransformerConv(Lowered, pyg.TransformerConv):
     ) -> Any:
         """Return the new node features, and the attention weights if asked for."""
         edge_index = edges_of(edge_index, x, edge_attr=edge_attr)
-        return super().forward(x, edge_index, edge_attr, return_attention_weights)
+        src, dst = (x, x) if isinstance(x, Tensor) else x
+        maps = ((self.lin_query, dst), (self.lin_key, src), (self.lin_value, src))
+        query, key, value = (dense(lin, v).view(-1, self.heads, self.out_channels) for lin, v in maps)
+        out = self.propagate(edge_index, query=query, key=key, value=value, edge_attr=edge_attr)
+        alpha, self._alpha = self._alpha, None
+        out = out.flatten(1) if self.concat else out.mean(dim=1)
+        if self.root_weight and self.lin_beta is None:
+            out = dense(self.lin_skip, dst, onto=out)
+        elif self.root_weight:
+            root = dense(self.lin_skip, dst)
+            gate = self.lin_beta(torch.cat([out, root, out - root], dim=-1)).sigmoid()
+            out = gate * root + (1 - gate) * out
+        if not isinstance(return_attention_weights, bool):
+            return out
+        assert alpha is not None  # `message` keeps it
+        if isinstance(edge_index, SparseTensor):
+            return out, edge_index.set_value(alpha, layout="coo")
+        return out, (edge_index, alpha)

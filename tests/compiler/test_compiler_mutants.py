@@ -28,7 +28,6 @@ from graphgdl.compiler import (
     guards,
     ir,
     kernel,
-    llvm_products,
     movers,
     recorder,
     schedule,
@@ -41,8 +40,9 @@ from graphgdl.compiler import message as messages
 from graphgdl.compiler.ir import Program
 from graphgdl.compiler.llvm_blocks import HEAD, STEP
 from graphgdl.compiler.llvm_values import Values
-from graphgdl.compiler.llvm_vectors import Builder
 from graphgdl.compiler.tape import Refused
+from graphgdl.ops.cpu import product_code
+from graphgdl.ops.cpu.vector_code import Builder
 
 
 def swapped_ends(m):
@@ -78,7 +78,7 @@ def stale_plan(m):
 
 
 def subtracted_outer_products(m):
-    m.setattr(llvm_products, "outer_sum", rewritten_text(llvm_products.outer_sum, "fadd", "fsub"))
+    m.setattr(product_code, "outer_sum", rewritten_text(product_code.outer_sum, "fadd", "fsub"))
 
 
 def product_of_the_first_block(m):
@@ -94,7 +94,7 @@ def product_of_the_first_block(m):
 
 
 def subtracted_products(m):
-    m.setattr(llvm_products, "product", rewritten_text(llvm_products.product, "fadd", "fsub"))
+    m.setattr(product_code, "product", rewritten_text(product_code.product, "fadd", "fsub"))
 
 
 def rewritten_text(function, before, after):

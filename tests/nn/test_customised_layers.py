@@ -18,6 +18,9 @@ from graphgdl.nn import explain_lowering
 # torch says once in a process that it does not check sparse matrices, which PyG builds
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
+# PyG writes the `propagate` of a class when its first layer is made, and as that layer's aggregation allows: a usual one
+pyg.SAGEConv(4, 4)
+
 HOOKS = ["propagate", "message", "aggregate", "message_and_aggregate"]
 
 

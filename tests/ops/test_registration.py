@@ -31,6 +31,8 @@ def samples(num_src, num_dst, edge_index):
         yield OPS.segment_softmax, (draw(e, 2), index, num_dst)
         yield OPS.segment_arg, (draw(e, 2), index, num_dst, False)
         yield OPS.segment_divisor, (index, num_dst, torch.float32)
+    for start in (None, draw(4), draw(num_src, 4)):
+        yield OPS.linear, (draw(num_src, 3), draw(4, 3), start)
 
 
 @pytest.mark.parametrize("graph", ["unsorted", "bipartite"], indirect=True)

@@ -16,6 +16,8 @@ TYPES = {"f32": "float", "f64": "double", "i32": "i32", "bool": "i1"}
 MEMORY = {**TYPES, "bool": "i8", "f16": "half", "bf16": "bfloat"}  # in 16 bits only inputs are kept
 ALIGN = {"f32": 4, "f64": 8, "i32": 4, "bool": 1, "f16": 2, "bf16": 2}
 FAST = "reassoc nsz arcp contract afn"
+# a single-precision division of finite numbers is an estimate and one step of Newton's, good to the last bit or two
+ATTRIBUTES = 'attributes #0 = { "reciprocal-estimates"="vec-divf:1" }'
 ENTRY, ROW, EDGE = 0, 1, 2
 
 Lanes = tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Products of the few rows of a block with a matrix, and sums of outer products over them, as LLVM IR.
+"""Products of rows with a small matrix, and sums of outer products over rows, as LLVM IR.
 
 A group of rows meets a panel of columns in registers: each step of the contraction takes a few loads of the panel, one
 number of each row, and fills every fused multiply-add between them.
@@ -9,25 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from .llvm_pointwise import ATTRIBUTES
-from .llvm_vectors import ENTRY, FAST, Builder, Lanes, Vector, literal, vector_type
+from .vector_code import ATTRIBUTES, ENTRY, FAST, Builder, Lanes, Vector, literal, vector_type
 
 
-def product(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str:
-    """Return the function `symbol(ptr x, ptr w, ptr y, i64 n)`: y (n, m) = x (n, k) w (k, m)."""
-    code = _Function(symbol, kind, register_bits)
+def product(symbol: str, k: int, m: int, kind: str, register_bits: int, start: str = "zero") -> str:
+    """Return the function `symbol(ptr x, ptr w, ptr y, i64 n, ptr z)`: y (n, m) = z + x (n, k) w (k, m).
+
+    `start` says what z is: 'zero', and it is not given; 'row' (m,), for all rows; 'rows' (n, m).
+    """
+    code = _Function(symbol, kind, register_bits, ", ptr noalias %z" if start != "zero" else "")
 
     def group(row: str, size: int, column: str, panel: Panel) -> None:
         rows = [code.add(row, r) for r in range(size)]
         starts = [code.times(r, k) for r in rows]
-        sums = [[code.sum_of(lanes) for lanes in panel] for _ in rows]
+        places = [code.add(code.times(r, m), column) for r in rows]
+        begin = {"zero": [""] * size, "row": [column] * size, "rows": places}[start]
+        sums = [[code.sum_of(lanes, "%z", place) for lanes in panel] for place in begin]
 
         def step(inner: str) -> None:
             code.outer([code.add(s, inner) for s in starts], code.add(code.times(inner, m), column), panel, sums)
 
         code.loop(str(k), 1, step)
-        for r, slots in zip(rows, sums):
-            code.write(code.add(code.times(r, m), column), panel, slots)
+        for place, slots in zip(places, sums):
+            code.write(place, panel, slots)
 
     code.tiles("%n", m, group)
     return code.text()
@@ -39,7 +43,7 @@ def outer_sum(symbol: str, k: int, m: int, kind: str, register_bits: int) -> str
 
     def group(row: str, size: int, column: str, panel: Panel) -> None:
         places = [code.add(code.times(code.add(row, r), m), column) for r in range(size)]
-        sums = [[code.sum_of(lanes, place) for lanes in panel] for place in places]
+        sums = [[code.sum_of(lanes, "%y", place) for lanes in panel] for place in places]
 
         def step(n: str) -> None:
             left = code.add(code.times(n, k), row)
@@ -58,11 +62,11 @@ Panel = list[Lanes]  # vectors of columns that lie side by side
 
 
 class _Function(Builder):
-    """Writes one function of three arrays and a number of rows, all of it in nested loops."""
+    """Writes one function of three arrays, a number of rows and what else is said, all of it in nested loops."""
 
-    def __init__(self, symbol: str, kind: str, register_bits: int) -> None:
+    def __init__(self, symbol: str, kind: str, register_bits: int, more: str = "") -> None:
         super().__init__()
-        self.symbol, self.kind = symbol, kind
+        self.symbol, self.kind, self.more = symbol, kind, more
         self.most = register_bits // (64 if kind == "f64" else 32)  # lanes
         self.width = 4 if register_bits == 512 else 2  # vectors of a panel: of 32 registers, or of 16
         self.slots.append("%row = alloca i64")
@@ -105,13 +109,12 @@ class _Function(Builder):
                 old = self.get(ENTRY, slot, self.kind, vector.lanes)
                 self.put(ENTRY, slot, vector.type, self.sum(old, Vector(name, vector.lanes, self.kind, ENTRY)).name)
 
-    def sum_of(self, lanes: Lanes, place: str = "") -> str:
-        """Return a slot for a sum that begins with what is at a place in y, or with zero."""
+    def sum_of(self, lanes: Lanes, array: str, place: str) -> str:
+        """Return a slot for a sum that begins with what is at a place in an array, or with zero if there is no place."""
         type_ = vector_type(self.kind, len(lanes))
         slot = self.slot(type_)
-        self.put(
-            ENTRY, slot, type_, self._read("%y", place, lanes).name if place else literal(0, self.kind, len(lanes))
-        )
+        begin = self._read(array, place, lanes).name if place else literal(0, self.kind, len(lanes))
+        self.put(ENTRY, slot, type_, begin)
         return slot
 
     def write(self, place: str, panel: Panel, slots: list[str]) -> None:
@@ -145,5 +148,5 @@ class _Function(Builder):
 
     def text(self) -> str:
         """Return the function."""
-        head = f"define void @{self.symbol}(ptr noalias %x, ptr noalias %w, ptr noalias %y, i64 %n) #0 {{"
+        head = f"define void @{self.symbol}(ptr noalias %x, ptr noalias %w, ptr noalias %y, i64 %n{self.more}) #0 {{"
         return "\n".join([head, "entry:", *self.slots, *self.lines[ENTRY], "ret void", "}", ATTRIBUTES, ""])
