@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
@@ -23,7 +25,7 @@ def dense(module: nn.Module, x: Tensor, onto: Tensor | None = None) -> Tensor:
     """
     if _hooked(module):
         out = module(x)
-    elif (type(module) is nn.Linear or type(module) is Linear) and _large(x, module.weight):
+    elif type(module) in (nn.Linear, Linear) and _large(x, module.weight):
         if onto is not None and module.bias is None and type(onto) is Tensor and onto.dtype == x.dtype:
             return linear(x, module.weight, onto)
         out = linear(x, module.weight, module.bias)
@@ -41,7 +43,7 @@ def _hooked(module: nn.Module) -> bool:
     return bool(own) or "forward" in module.__dict__ or _has_any_global_hook()
 
 
-def _large(x: Tensor, weight: Tensor) -> bool:
+def _large(x: Tensor, weight: Any) -> bool:
     """Whether our product takes it, and is worth it."""
     if torch.compiler.is_compiling() or type(x) is not Tensor or x.dim() != 2 or x.dtype not in KINDS:
         return False
