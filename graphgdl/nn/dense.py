@@ -25,10 +25,11 @@ def dense(module: nn.Module, x: Tensor, onto: Tensor | None = None) -> Tensor:
     """
     if _hooked(module):
         out = module(x)
-    elif type(module) in (nn.Linear, Linear) and _large(x, module.weight):
-        if onto is not None and module.bias is None and type(onto) is Tensor and onto.dtype == x.dtype:
-            return linear(x, module.weight, onto)
-        out = linear(x, module.weight, module.bias)
+    elif type(module) in (nn.Linear, Linear):
+        large = _large(x, module.weight)
+        if onto is not None and module.bias is None and x.dim() == onto.dim() == 2 and x.dtype == onto.dtype:
+            return linear(x, module.weight, onto) if large else torch.addmm(onto, x, module.weight.t())
+        out = linear(x, module.weight, module.bias) if large else module(x)
     elif type(module) is nn.Sequential:
         out = x
         for part in module:

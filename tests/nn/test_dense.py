@@ -53,6 +53,12 @@ def test_a_linear_map(kind, bias, onto, taken):
     assert len(taken) == 1
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", [nn.Linear, pyg.Linear])
+def test_few_rows(kind, bias):
+    same(kind(C, D, bias=bias), draw(N, C), draw(N, D, seed=1))
+
+
 def test_a_sequence(taken):
     same(nn.Sequential(nn.Linear(C, D), nn.BatchNorm1d(D), nn.ReLU(), nn.Sequential(nn.Linear(D, C))), draw(N, C))
     assert len(taken) == 2
