@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.module import _has_any_global_hook
 from torch_geometric.nn.dense.linear import Linear
 
@@ -23,14 +24,17 @@ def dense(module: nn.Module, x: Tensor, onto: Tensor | None = None) -> Tensor:
         x: (n, c) features.
         onto: None, or (n, out_channels).
     """
-    if _hooked(module):
-        out = module(x)
-    elif type(module) in (nn.Linear, Linear):
-        large = _large(x, module.weight)
-        if onto is not None and module.bias is None and x.dim() == onto.dim() == 2 and x.dtype == onto.dtype:
-            return linear(x, module.weight, onto) if large else torch.addmm(onto, x, module.weight.t())
-        out = linear(x, module.weight, module.bias) if large else module(x)
-    elif type(module) is nn.Sequential:
+    if type(module) in (nn.Linear, Linear) and not _hooked(module):
+        weight: Any = module.weight
+        bias: Any = module.bias
+        product = linear if _large(x, weight) else functional.linear
+        if onto is None or bias is not None or not x.dim() == onto.dim() == 2 or x.dtype != onto.dtype:
+            out = product(x, weight, bias)
+        elif product is linear:
+            return linear(x, weight, onto)
+        else:
+            return torch.addmm(onto, x, weight.t())
+    elif type(module) is nn.Sequential and not _hooked(module):
         out = x
         for part in module:
             out = dense(part, out)
@@ -44,13 +48,13 @@ def _hooked(module: nn.Module) -> bool:
     return bool(own) or "forward" in module.__dict__ or _has_any_global_hook()
 
 
-def _large(x: Tensor, weight: Any) -> bool:
+def _large(x: Tensor, weight: Tensor) -> bool:
     """Whether our product takes it, and is worth it."""
-    if torch.compiler.is_compiling() or type(x) is not Tensor or x.dim() != 2 or x.dtype not in KINDS:
+    if torch.compiler.is_compiling() or x.numel() * weight.size(0) < WORK or type(x) is not Tensor or x.dim() != 2:
         return False
-    if not (weight.size(0) in SIZES and weight.size(1) in SIZES and x.size(0) * weight.numel() >= WORK):
+    if not (weight.size(0) in SIZES and weight.size(1) in SIZES and x.size(1) == weight.size(1) and x.dtype in KINDS):
         return False
-    if x.device.type != "cpu" or weight.device != x.device or weight.dtype != x.dtype or x.size(1) != weight.size(1):
+    if x.device.type != "cpu" or weight.device != x.device or weight.dtype != x.dtype:
         return False
     transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
     return not transformed and not torch._C._len_torch_function_stack() and not torch.is_autocast_enabled("cpu")
