@@ -28,12 +28,9 @@ def dense(module: nn.Module, x: Tensor, onto: Tensor | None = None) -> Tensor:
         weight: Any = module.weight
         bias: Any = module.bias
         product = linear if _large(x, weight) else functional.linear
-        if onto is None or bias is not None or not x.dim() == onto.dim() == 2 or x.dtype != onto.dtype:
-            out = product(x, weight, bias)
-        elif product is linear:
-            return linear(x, weight, onto)
-        else:
-            return torch.addmm(onto, x, weight.t())
+        if onto is not None and bias is None and onto.dtype == x.dtype and onto.shape == (len(x), len(weight)):
+            return linear(x, weight, onto) if product is linear else torch.addmm(onto, x, weight.t())
+        out = product(x, weight, bias)
     elif type(module) is nn.Sequential and not _hooked(module):
         out = x
         for part in module:

@@ -1,7 +1,8 @@
 r"""The linear map of many rows by a small matrix, onto what is there: :math:`y = z + x W^\top`.
 
-Node features are tall and thin, and with the bias or another term to add, the sum is a pass over memory that costs about
-half as much as the product. Here products start from it. Its derivatives are the same op and torch's products.
+Features of nodes are many rows of few columns. There a bias, or another term, added to a product is one more pass over
+memory, which costs up to half of the product; here the product starts from it. The derivatives are this op and torch's
+products.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_v
 
 def _linear_cpu(x: Tensor, weight: Tensor, start: Tensor | None) -> Tensor:
     (n, k), m = x.shape, weight.size(0)
+    given = weight if start is None else start
+    if weight.shape != (m, k) or x.dtype != weight.dtype or given.dtype != x.dtype:
+        raise ValueError(
+            f"`weight` must be a matrix with {k} columns, all of one dtype, got {_kinds(x, weight, start)}"
+        )
+    if start is not None and start.shape not in ((m,), (n, m)):
+        raise ValueError(f"`start` must have shape ({m},) or ({n}, {m}), got {_kinds(x, weight, start)}")
     if x.dtype not in KINDS:
         return x @ weight.t() if start is None else torch.addmm(start, x, weight.t())
     x, weight, out = x.contiguous(), weight.t().contiguous(), x.new_empty(n, m)
@@ -39,6 +47,10 @@ def _linear_cpu(x: Tensor, weight: Tensor, start: Tensor | None) -> Tensor:
 
     pool.each(part, -(-n // rows))
     return out
+
+
+def _kinds(*tensors: Tensor | None) -> str:
+    return ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in tensors if t is not None)
 
 
 @cache

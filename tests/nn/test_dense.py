@@ -59,6 +59,10 @@ def test_few_rows(kind, bias):
     same(kind(C, D, bias=bias), draw(N, C), draw(N, D, seed=1))
 
 
+def test_one_row_for_all(taken):
+    same(nn.Linear(C, D, bias=False), draw(N, C), draw(1, D, seed=1))
+
+
 def test_a_sequence(taken):
     same(nn.Sequential(nn.Linear(C, D), nn.BatchNorm1d(D), nn.ReLU(), nn.Sequential(nn.Linear(D, C))), draw(N, C))
     assert len(taken) == 2

@@ -70,6 +70,25 @@ def test_rows_do_not_depend_on_each_other_nor_on_threads():
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((draw(5, 3), draw(4, 2), None), r"`weight` must be a matrix with 3 columns, all of one dtype, got \(5, 3\)"),
+        ((draw(5, 3), draw(4, 3).float(), None), r"of one dtype, got \(5, 3\) torch.float64, \(4, 3\) torch.float32"),
+        ((draw(5, 3), draw(4, 3), draw(4).float()), r"of one dtype, .*, \(4,\) torch.float32"),
+        (
+            (draw(5, 3), draw(4, 3), draw(3)),
+            r"`start` must have shape \(4,\) or \(5, 4\), got .*, \(3,\) torch.float64",
+        ),
+        ((draw(5, 3), draw(4, 3), draw(1, 4)), r"`start` must have shape \(4,\) or \(5, 4\)"),
+    ],
+    ids=["columns", "dtype", "dtype of start", "start", "rows of start"],
+)
+def test_what_does_not_fit_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        linear(*given)
+
+
 def forgotten_start(m):
     original = product_code.product
     m.setattr(product_code, "product", lambda *args: original(*args[:-1], "zero"))
